@@ -1,0 +1,81 @@
+"""What holds for the whole run: missing packages skip with a reason, and nobody asks the system's resolver.
+
+- ``@pytest.mark.needs("kdig", package="knot-dnsutils")`` skips a test whose program is not installed.
+  A fixture that starts a server says the same by letting ``MissingProgram`` out.
+- With ``CI=true`` neither is a skip: it is a failure, so that no machine looks green without the packages.
+- ``socket.getaddrinfo`` raises for every host that is not an IP literal: secdns is the resolver, so it must
+  never need one, and no test may leave the machine.
+"""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from tests.lab.netns import NoNamespaces
+from tests.lab.programs import MissingProgram, find
+
+STRICT = os.environ.get("CI", "").lower() in ("1", "true")
+
+_patches = pytest.MonkeyPatch()
+_real_getaddrinfo = socket.getaddrinfo
+
+
+class SystemResolverAsked(AssertionError):
+    """Something wanted the system's resolver."""
+
+
+def _is_literal(host: str | bytes | None) -> bool:
+    if not host:  # None and "" mean any or loopback address, not a name
+        return True
+    text = host.decode() if isinstance(host, bytes) else host
+    try:
+        ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _getaddrinfo(host: str | bytes | None, *args: Any, **kwargs: Any) -> Any:
+    if not _is_literal(host):
+        raise SystemResolverAsked(f"the system's resolver was asked for {host!r}")
+    return _real_getaddrinfo(host, *args, **kwargs)
+
+
+def _refuse(host: object, *args: object) -> Any:
+    raise SystemResolverAsked(f"the system's resolver was asked for {host!r}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(program, package): skip unless this program is there")
+    _patches.setattr(socket, "getaddrinfo", _getaddrinfo)
+    for name in ("gethostbyname", "gethostbyname_ex", "gethostbyaddr"):
+        _patches.setattr(socket, name, _refuse)
+
+
+def pytest_unconfigure() -> None:
+    _patches.undo()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        find(mark.args[0], mark.kwargs.get("package"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a program that is not there into a skip, unless this is CI."""
+    report = yield
+    error = call.excinfo.value if call.excinfo else None
+    missing = isinstance(error, MissingProgram) and not STRICT
+    if missing or isinstance(error, NoNamespaces):
+        reason = str(error) if missing else f"needs: network namespaces ({error})"
+        path, line, _ = item.location
+        report.outcome = "skipped"
+        report.longrepr = (path, (line or 0) + 1, f"Skipped: {reason}")
+    return report
