@@ -1,0 +1,27 @@
+"""The tables and keys of the file: what this version accepts, and what it knows of but cannot do."""
+
+from collections.abc import Mapping
+from typing import Final
+
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "[server]": ("listen", "acl"),
+    "[upstreams]": ("strategy",),
+    "[[upstream]]": ("name", "transport", "url", "addresses", "ca_file", "pin_sha256"),
+    "[dnssec]": ("mode",),
+    "[cache]": ("size_mb", "serve_stale"),
+    "[[route]]": ("domains", "via"),
+    "[overrides]": (),
+    "[network]": ("strict",),
+    "[log]": ("names",),
+}
+"""Table, with its brackets -> the keys that this version accepts. Those of [overrides] are names."""
+
+LATER: Final[Mapping[str, Mapping[str, str]]] = {
+    "[[upstream]]": {"proxy": "use a proxy"},
+    "[dnssec]": {
+        "trust_anchors": "check DNSSEC signatures",
+        "negative_trust_anchors": "check DNSSEC signatures",
+        "sha1": "check DNSSEC signatures",
+    },
+}
+"""Keys whose names are fixed and whose meaning comes later: refused, never ignored."""
