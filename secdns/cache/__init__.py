@@ -1,0 +1,208 @@
+"""Keep answers and give them again (RFC 1035 §7.4, RFC 2308, RFC 8767, RFC 9520).
+
+An answer stands under QNAME in lower case, QTYPE, CD and upstream group; a reply is shaped by
+the client's ID, question octets, RD, AD, CD, EDNS and DO. Times are seconds of a monotonic
+clock that counts sleep. Pure: every method takes ``now``.
+
+Two levels. ``hot`` maps the octets of a whole query (less its ID) to the octets of a finished
+reply (less its ID) and lives for one second, so nobody ages TTLs twice in it. Below it,
+``reply`` finds the entry and shapes the reply. Generations make a reload one increment: an
+entry of an older generation is not served until ``revive`` says that it still holds.
+"""
+
+from collections.abc import Callable, Iterable
+
+from secdns.cache.entry import Entry, from_message, from_plain_response, from_response, shorten
+from secdns.cache.eviction import Store
+from secdns.dns.name import is_subdomain
+from secdns.dns.peek import Query, read_query
+from secdns.iana import RCode
+
+__all__ = [
+    "MAX_STALE",
+    "Cache",
+    "Entry",
+    "Route",
+    "from_message",
+    "from_plain_response",
+    "from_response",
+    "shorten",
+]
+
+MAX_STALE = 86_400  # seconds an answer may be used past its time (RFC 8767 §5 says 1 to 3 days)
+STALE_RETRY = 30  # seconds before a name whose refresh failed is asked again (RFC 8767 §5)
+MAX_HOT = 4 * 1024 * 1024  # octets of finished replies kept for the current second
+
+Route = Callable[[bytes], int]  # a name in lower case -> the upstream group that answers for it
+
+_NX = b"\0\0"  # in place of the type: NXDOMAIN holds for every type (RFC 2308 §5)
+
+
+class Cache:
+    """Answers by question, at most ``size_octets`` of them.
+
+    ``route`` gives the upstream group of a name, 0 to 65535; None means that all names are in
+    group 0.
+    """
+
+    __slots__ = (
+        "_floor",
+        "_hot_octets",
+        "_second",
+        "_store",
+        "generation",
+        "hot",
+        "route",
+        "serve_stale",
+    )
+
+    def __init__(self, size_octets: int, *, serve_stale: bool = True, route: Route | None = None) -> None:
+        self._store = Store(size_octets)
+        self.serve_stale = serve_stale
+        self.route = route
+        self.hot: dict[bytes, bytes] = {}
+        self.generation = 0
+        self._floor = 0
+        self._second = -1
+        self._hot_octets = 0
+
+    @property
+    def octets(self) -> int:
+        """Octets accounted for, object overhead included."""
+        return self._store.octets
+
+    def __len__(self) -> int:
+        return len(self._store.entries)
+
+    def tick(self, now: float) -> None:
+        """Forget the finished replies if the second is over; call before every use of ``hot``."""
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            if self.hot:
+                self.hot.clear()
+                self._hot_octets = 0
+
+    def reply(self, wire: bytes, now: float) -> bytes | Query | None:
+        """Give the reply to a plain query from a fresh entry, and remember it in ``hot``.
+
+        Otherwise give what is asked, for whoever takes it from here: nothing fresh is held, or
+        the reply is over the client's limit. None: the octets need ``read_any_query``.
+        """
+        query = read_query(wire)
+        if query is None:
+            return None
+        entry = self.find(self.key(query), now)
+        if entry is None:
+            return query
+        reply = entry.reply(query, now)
+        if len(reply) > query.limit:
+            return query
+        if self._hot_octets < MAX_HOT and int(now) == self._second:
+            self.hot[wire[2:]] = reply[2:]
+            self._hot_octets += 160 + len(wire) + len(reply)
+        return reply
+
+    def key(self, query: Query) -> bytes:
+        """Give the key that the answer to ``query`` stands under: name, type, CD and group."""
+        if self.route is None:
+            return query.key + (b"\1\0\0" if query.cd else b"\0\0\0")
+        group = self.route(query.key[:-2])
+        return b"%b%c%c%c" % (query.key, query.cd, group >> 8, group & 255)
+
+    def find(self, key: bytes, now: float) -> Entry | None:
+        """Give the entry under ``key`` if it is fresh, or None."""
+        entries = self._store.entries
+        entry = entries.get(key)
+        if entry is None or now >= entry.expires or entry.generation != self.generation:
+            entry = entries.get(key[:-5] + _NX + key[-3:])
+            if entry is None or now >= entry.expires or entry.generation != self.generation:
+                return None
+        if entry.hits < 3:
+            entry.hits += 1
+        return entry
+
+    def older(self, key: bytes) -> list[Entry]:
+        """Give what is held under ``key`` of an upstream's, past its time or of an older generation.
+
+        Answers made here are left out: policy makes them anew.
+        """
+        entries = self._store.entries
+        typed = entries.get(key)
+        absent = entries.get(key[:-5] + _NX + key[-3:])
+        if typed is None and absent is None:
+            return []
+        held = [entry for entry in (typed, absent) if entry is not None]
+        return [entry for entry in held if not entry.is_local and entry.generation >= self._floor]
+
+    def revive(self, older: Iterable[Entry], now: float) -> Entry | None:
+        """Give the first of ``older`` that is in its time, and make it current.
+
+        For the caller who has just found that no policy has an opinion on the question.
+        """
+        for entry in older:
+            if now < entry.expires:
+                entry.generation = self.generation
+                return entry
+        return None
+
+    def stale(self, older: Iterable[Entry], now: float) -> Entry | None:
+        """Give the first of ``older`` that may be served past its time (RFC 8767 §4), or None."""
+        if self.serve_stale:
+            for entry in older:
+                if not entry.is_failure and now < entry.expires + MAX_STALE:
+                    return entry
+        return None
+
+    def store(self, key: bytes, entry: Entry, now: float) -> None:
+        """Keep ``entry`` under ``key`` for its TTL; with TTL 0 only note its time.
+
+        A failure never takes the place of an answer that may still be served stale: that
+        answer is marked not to be refreshed for 30 s instead (RFC 8767 §5).
+        """
+        entry.stored = now
+        entry.expires = now + entry.ttl_s
+        entry.generation = self.generation
+        if entry.ttl_s <= 0:
+            return
+        if entry.is_failure and (held := self.stale(self.older(key), now)) is not None:
+            held.retry_at = now + STALE_RETRY
+            return
+        absent = key[:-5] + _NX + key[-3:]
+        if entry.rcode == RCode.NXDOMAIN and not entry.full.answers:
+            if (typed := self._store.entries.get(key)) is not None:
+                typed.generation = -1
+            key = absent
+        elif not entry.is_failure and (gone := self._store.entries.get(absent)) is not None:
+            gone.generation = -1  # the name exists after all (RFC 8767 §4)
+        self._store.put(key, entry)
+
+    def renew(self) -> None:
+        """Begin a new generation: nothing is served before policy has looked at it again."""
+        self.generation += 1
+        self._clear_hot()
+
+    def flush(self, name: bytes | None = None) -> int:
+        """Forget all answers, or those for ``name`` and below it; give how many were dropped."""
+        if name is None:
+            dropped = len(self._store.entries)
+            self._store = Store(self._store.limit)
+            self.renew()
+            self._floor = self.generation
+            return dropped
+        dropped = 0
+        for key, entry in self._store.entries.items():
+            if entry.generation >= self._floor and is_subdomain(key[:-5], name):
+                entry.generation = -1
+                dropped += 1
+        self._clear_hot()
+        return dropped
+
+    def resize(self, size_octets: int) -> None:
+        """Change the bound; takes effect with the next answer that is stored."""
+        self._store.limit = size_octets
+
+    def _clear_hot(self) -> None:
+        if self.hot:
+            self.hot.clear()
+            self._hot_octets = 0
