@@ -1,0 +1,340 @@
+"""Move octets under TLS on one open socket, and keep the deadlines of what was asked on it.
+
+The TLS runs here on memory buffers, over asyncio's plain TCP transport: asyncio's own TLS
+passes no session, reports a wrong certificate to its exception handler, and costs more CPU when
+few queries are under way.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Final, TypeVar, cast
+
+from secdns.errors import ConnectError, ConnectionLost, DeadlineExceeded, TransportError
+from secdns.transport import Waiter
+from secdns.transport.tls import Identity
+
+IDLE_S: Final = 10.0  # then we close: keepalives wake radios, and a ticket makes reconnecting cheap
+MAX_MISSES: Final = 2  # deadlines missed in a row with nothing received: the peer is gone (threat R8)
+MAX_UNSENT: Final = 256 * 1024  # octets; a peer that makes us talk but never reads (fact M14)
+RECEIVE_SIZE: Final = 32 * 1024  # octets a turn; bounds what one callback may have to look at
+RECORD_SIZE: Final = 16 * 1024  # plaintext of one TLS record at most (RFC 8446 §5.1)
+NEVER: Final = float("inf")
+
+
+class Owner:
+    """What a connection tells whoever opened it."""
+
+    def retired(self, connection: "Connection") -> None:
+        """Take no new queries to this connection."""
+
+    def ended(self, connection: "Connection", error: TransportError) -> None:
+        """Forget this connection: its socket is closed."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One TLS connection; a subclass says what its octets mean.
+
+    From ``opened`` on it is in one of three states: accepting, retired (answers are awaited, new
+    queries go elsewhere), ended. The subclass calls ``watch`` with each new deadline and gives
+    what is unanswered in ``unanswered``.
+    """
+
+    def __init__(self, identity: Identity, owner: Owner, peer: str) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.peer = peer
+        self.accepting = False
+        self.asked = 0
+        self.answered = 0
+        self.error: TransportError | None = None  # why it ended
+        self.was_dropped = False  # by our own will
+        self.was_cut_short = False  # the peer closed in good order, but owed answers
+        self.ready: asyncio.Future[None] = self.loop.create_future()
+        self.closed: asyncio.Future[None] = self.loop.create_future()
+        self._identity = identity
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = identity.start(self._incoming, self._outgoing)
+        self._buffer = memoryview(bytearray(RECEIVE_SIZE))
+        self._is_open = False
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = NEVER
+        self._misses = 0
+        self._heard_at = 0.0
+
+    # what a subclass says
+
+    def opened(self) -> None:
+        """The handshake is over and the peer is who it should be."""
+
+    @abstractmethod
+    def received(self, data: bytes) -> None:
+        """Take octets; call ``fail`` if they cannot be right."""
+
+    @abstractmethod
+    def unanswered(self) -> Iterable[tuple[int, Waiter, float]]:
+        """Give a key, the future and the deadline of each query that waits; done futures too."""
+
+    def expired(self, key: int) -> None:
+        """Take note that this query's deadline has passed or that nobody waits for it any more."""
+
+    def is_drained(self) -> bool:
+        """Tell whether a retired connection has nothing left to wait for."""
+        return all(future.done() for _, future, _ in self.unanswered())
+
+    # what a subclass uses
+
+    @property
+    def is_unattached(self) -> bool:
+        """Tell whether the socket is not ours yet."""
+        return self._transport is None and not self.closed.done()
+
+    @property
+    def tls(self) -> ssl.SSLObject:
+        return self._tls
+
+    @property
+    def idle_s(self) -> float:
+        return IDLE_S
+
+    def send(self, data: bytes) -> None:
+        """Encrypt and send; the caller has collected all that there is to say in this turn."""
+        transport = self._transport
+        if transport is None or self.error is not None:
+            return
+        try:
+            sent = self._tls.write(data)
+            while sent < len(data):
+                sent += self._tls.write(data[sent:])
+        except ssl.SSLError as error:
+            self.fail(ConnectionLost(f"connection to {self.peer} broke: {error.reason or error}"))
+            return
+        transport.write(self._outgoing.read())
+        if transport.get_write_buffer_size() > MAX_UNSENT:
+            self.fail(ConnectionLost(f"{self.peer} reads nothing of what it is sent"))
+
+    def watch(self, deadline: float) -> None:
+        """Wake up at ``deadline`` at the latest. Call it only if ``deadline < alarm_at``."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = deadline
+        self._alarm = self.loop.call_at(deadline, self._on_alarm)
+
+    def heard_answer(self) -> None:
+        """Note the first answer: from now on the connection is known to be good."""
+        self._identity.keep(self._tls)
+
+    def retire(self) -> None:
+        """Take no new queries; end as soon as nothing is unanswered."""
+        if self.accepting:
+            self.accepting = False
+            self._owner.retired(self)
+        if self.error is None and self.is_drained():
+            self.close()
+
+    def fail(self, error: TransportError) -> None:
+        """End at once; what is unanswered ends with ``error``."""
+        self._end(error)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def abort(self) -> None:
+        """End at once, by our own will."""
+        self.was_dropped |= self.error is None
+        self.fail(ConnectionLost(f"connection to {self.peer} was dropped"))
+
+    def close(self) -> None:
+        """End politely: say so to the peer, then close (RFC 8446 §6.1)."""
+        was_open = self._is_open and self.error is None
+        self.was_dropped |= was_open
+        self._end(ConnectionLost(f"connection to {self.peer} was closed"))
+        transport = self._transport
+        if transport is None:
+            return
+        if was_open:
+            with contextlib.suppress(OSError):  # it has not said goodbye yet, and we do not wait for that
+                self._tls.unwrap()
+            transport.write(self._outgoing.read())
+        if transport.get_write_buffer_size():
+            transport.abort()  # it does not even read; closing would wait for it
+        else:
+            transport.close()
+
+    # what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if self.error is None:
+            self._shake_hands()
+        else:
+            self._transport.abort()  # given up before it began
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        incoming = self._incoming
+        incoming.write(self._buffer[:nbytes])
+        if not self._is_open:
+            self._shake_hands()
+            if not self._is_open:
+                return
+        self._misses = 0
+        self._heard_at = self.loop.time()
+        read = self._tls.read
+        records = []
+        end: ssl.SSLError | None = None
+        try:
+            while incoming.pending:
+                data = read(RECORD_SIZE)
+                if not data:  # the peer said goodbye (RFC 8446 §6.1)
+                    end = ssl.SSLZeroReturnError()
+                    break
+                records.append(data)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            end = error
+        if records:
+            self.received(records[0] if len(records) == 1 else b"".join(records))
+        if end is not None:
+            self._on_broken(end)
+        elif self._outgoing.pending and self._transport is not None:
+            self._transport.write(self._outgoing.read())  # a key update (RFC 8446 §4.6.3)
+
+    def eof_received(self) -> None:
+        if self.error is None:
+            self.was_cut_short = not self.is_drained()
+        self._end(ConnectionLost(f"{self.peer} closed the connection"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        words = getattr(exc, "strerror", None) or "closed"
+        error = self._end(ConnectionLost(f"connection to {self.peer} was lost: {words.lower()}"))
+        self._transport = None
+        if not self.closed.done():
+            self.closed.set_result(None)
+        self._owner.ended(self, error)
+
+    # inside
+
+    def _on_broken(self, error: ssl.SSLError) -> None:
+        if isinstance(error, ssl.SSLZeroReturnError):
+            self.eof_received()
+            if self._transport is not None:
+                self._transport.close()
+        elif self.error is None:
+            self.fail(ConnectionLost(f"connection to {self.peer} broke: {error.reason or error}"))
+
+    def _shake_hands(self) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        failure: TransportError | None = None
+        try:
+            self._tls.do_handshake()
+            self._identity.check(self._tls)
+            self._is_open = True
+        except ssl.SSLWantReadError:
+            pass
+        except (OSError, ValueError) as error:
+            failure = self._identity.explain(error, self.peer)
+            failure.__cause__ = error
+        except TransportError as error:
+            failure = error
+        if self._outgoing.pending:
+            transport.write(self._outgoing.read())  # an alert too
+        if failure is not None:
+            self._identity.forget()
+            self._end(failure)
+            transport.close()
+        elif self._is_open:
+            self.accepting = True
+            self._heard_at = self.loop.time()
+            self.watch(self._heard_at + self.idle_s)
+            self.opened()
+            if not self.ready.done():
+                self.ready.set_result(None)
+
+    def _end(self, error: TransportError) -> TransportError:
+        """Stop: no new query, no timer, an end for everyone who waits. Give the first reason."""
+        if self.error is not None:
+            return self.error
+        self.error = error
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._alarm_at = NEVER
+        if not self.ready.done():
+            cannot = error if not isinstance(error, ConnectionLost) else _not_connected(error)
+            self.ready.set_exception(cannot)
+            self.ready.exception()  # whoever dialled may have been cancelled
+        if self.accepting:
+            self.accepting = False
+            self._owner.retired(self)
+        for _, future, _ in list(self.unanswered()):
+            if not future.done():
+                future.set_exception(again(error))
+        return error
+
+    def _on_alarm(self) -> None:
+        """End what is overdue, then sleep until the next deadline or the end of patience."""
+        now = self.loop.time()
+        self._alarm = None
+        self._alarm_at = next_at = NEVER
+        for key, future, deadline in list(self.unanswered()):
+            if future.done():
+                self.expired(key)
+            elif deadline > now:
+                next_at = min(next_at, deadline)
+            else:
+                self._misses += 1
+                future.set_exception(DeadlineExceeded(f"{self.peer} did not answer in time"))
+                self.expired(key)
+        if self.error is not None:
+            return
+        if self._misses >= MAX_MISSES:
+            self.fail(ConnectionLost(f"{self.peer} fell silent"))
+        elif next_at < self._alarm_at:
+            self.watch(next_at)
+        elif self._alarm_at < NEVER:
+            pass  # who heard of a failure has asked again
+        elif not self.accepting or now >= self._heard_at + self.idle_s:
+            self.close()
+        else:
+            self.watch(self._heard_at + self.idle_s)
+
+
+C = TypeVar("C", bound=Connection)
+
+
+async def handshake(connection: C, opened: socket.socket) -> C:
+    """Put a connection on an open socket, which it owns from now on, and wait until it is ready.
+
+    Raises:
+        ConnectError, AuthenticationError, ProtocolError: the handshake failed.
+    """
+    try:
+        await connection.loop.create_connection(lambda: connection, sock=opened)
+        await connection.ready
+    except BaseException:
+        connection.abort()
+        if connection.is_unattached:
+            opened.close()
+        raise
+    return connection
+
+
+def again(error: TransportError) -> TransportError:
+    """Give a copy to raise: one exception object raised in many tasks would collect their tracebacks."""
+    copy = type(error)(str(error), hint=error.hint, retry_after_s=error.retry_after_s)
+    copy.__cause__ = error
+    return copy
+
+
+def _not_connected(error: ConnectionLost) -> ConnectError:
+    return ConnectError(f"no TLS handshake: {error}")

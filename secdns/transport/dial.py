@@ -1,0 +1,151 @@
+"""Get an open socket to one of an upstream's addresses."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Generic, Protocol, TypeVar
+
+from secdns.endpoint import Endpoint
+from secdns.errors import AuthenticationError, ConnectError, DeadlineExceeded, ProtocolError, TransportError
+from secdns.transport import Lookup
+
+STAGGER_S: Final = 0.25  # head start of each address over the next (RFC 8305 §5, fault F35)
+HANDSHAKE_HEAD_START_S: Final = 1.0  # once TCP is open, the same: TLS needs one or two round trips more
+MAX_ADDRESSES: Final = 8  # sockets open at once for one connection
+USER_TIMEOUT_MS: Final = 5000  # unacknowledged octets end the connection (fault F2)
+
+
+class Abortable(Protocol):
+    """A connection that can be thrown away at once."""
+
+    def abort(self) -> None: ...
+
+
+T = TypeVar("T", bound=Abortable)
+Finish = Callable[[socket.socket, str], Awaitable[T]]
+
+
+async def addresses_of(endpoint: Endpoint, lookup: Lookup, deadline: float) -> tuple[str, ...]:
+    """Give the IP literals to dial, asking ``lookup`` only if the endpoint brings none.
+
+    Raises:
+        TransportError: as ``lookup`` does; ConnectError also if it finds nothing.
+    """
+    addresses = endpoint.addresses or ((endpoint.host,) if endpoint.is_ip else ())
+    if not addresses:
+        addresses = await lookup(endpoint.host, deadline)
+    if not addresses:
+        raise ConnectError(f"no address is known for {endpoint.host}")
+    return addresses[:MAX_ADDRESSES]
+
+
+async def dial(addresses: Sequence[str], port: int, deadline: float, finish: Finish[T]) -> T:
+    """Connect TCP to the addresses in order and give what ``finish`` makes of the first that works.
+
+    Each address has a head start of 250 ms over the next; a failure starts the next at once.
+    ``finish`` gets the open socket and the address, and owns the socket from then on: it closes
+    it when it fails, also when it is cancelled because another address won.
+
+    Raises:
+        DeadlineExceeded: none worked in time.
+        AuthenticationError, ProtocolError, ConnectError: all failed; the most telling failure.
+    """
+    attempts: list[_Attempt[T]] = []
+    waiting = list(addresses)
+    winner: _Attempt[T] | None = None
+    loop = asyncio.get_running_loop()
+    try:
+        while True:
+            now = loop.time()
+            if now >= deadline:
+                raise DeadlineExceeded(f"no connection to {' or '.join(addresses)}, port {port}, in time")
+            running = [attempt for attempt in attempts if not attempt.task.done()]
+            if waiting and all(attempt.late_at <= now for attempt in running):
+                attempts.append(_Attempt(waiting.pop(0), port, now, finish))
+                continue
+            if not running:
+                raise _most_telling([attempt.error for attempt in attempts])
+            wake = min(deadline, max(attempt.late_at for attempt in running)) if waiting else deadline
+            tasks = [attempt.task for attempt in running]
+            await asyncio.wait(tasks, timeout=wake - now, return_when=asyncio.FIRST_COMPLETED)
+            winner = next((attempt for attempt in running if attempt.made is not None), None)
+            if winner is not None and winner.made is not None:
+                return winner.made
+    finally:
+        for attempt in attempts:
+            if attempt is not winner:
+                attempt.give_up()
+        losers = [attempt.task for attempt in attempts if not attempt.task.done()]
+        if losers:
+            await asyncio.wait(losers)
+
+
+def open_socket(address: str, kind: socket.SocketKind) -> socket.socket:
+    """Give a non-blocking socket of the address's family, set up for DNS.
+
+    Raises:
+        OSError: no such family here, or no descriptor left.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    opened = socket.socket(family, kind)
+    try:
+        opened.setblocking(False)
+        if kind == socket.SOCK_STREAM:
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+class _Attempt(Generic[T]):
+    """One address being dialled."""
+
+    def __init__(self, address: str, port: int, now: float, finish: Finish[T]) -> None:
+        self.late_at = now + STAGGER_S  # when the next address need not wait any longer
+        self.made: T | None = None
+        self.error: TransportError | None = None
+        self.task = asyncio.ensure_future(self._run(address, port, finish))
+
+    def give_up(self) -> None:
+        """End the attempt, and what it made if it was done in the same turn as the winner."""
+        if self.made is not None:
+            self.made.abort()
+        self.task.cancel()
+
+    async def _run(self, address: str, port: int, finish: Finish[T]) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+            opened = open_socket(address, socket.SOCK_STREAM)
+            try:
+                await loop.sock_connect(opened, (address, port))
+            except BaseException:
+                opened.close()
+                raise
+            self.late_at = loop.time() + HANDSHAKE_HEAD_START_S
+            self.made = await finish(opened, address)
+        except TransportError as error:
+            self.error = error
+        except OSError as error:
+            self.error = ConnectError(f"cannot connect to {address} port {port}: {words_for(error)}")
+            self.error.__cause__ = error
+
+
+def words_for(error: OSError) -> str:
+    """Say what went wrong as the system says it; asyncio puts words of its own into ``strerror``."""
+    return (os.strerror(error.errno) if error.errno else str(error)).lower()
+
+
+def _most_telling(errors: Sequence[TransportError | None]) -> TransportError:
+    """Give one error for all: that a certificate is wrong says more than that a port is closed."""
+    failures = [error for error in errors if error is not None]
+    for kind in (AuthenticationError, ProtocolError):
+        for error in failures:
+            if isinstance(error, kind):
+                return error
+    if len(failures) < 2:
+        return failures[0]
+    return ConnectError("; ".join(dict.fromkeys(str(error) for error in failures)))

@@ -1,0 +1,205 @@
+"""Speak DNS over TLS (RFC 7858): one connection, queries pipelined, answers in any order (RFC 7766 §7).
+
+All queries of one turn of the event loop leave in one write. An ID is taken again only after
+its answer has come or the connection is closed (threat C3).
+"""
+
+import asyncio
+import secrets
+import socket
+from collections.abc import Callable, Iterable
+from struct import Struct
+from typing import Final
+
+from secdns.dns.peek import reply_matches
+from secdns.endpoint import Endpoint
+from secdns.errors import ConnectionLost, Overloaded, ProtocolError
+from secdns.transport import Facts, Lookup, Waiter
+from secdns.transport.connection import Connection, Owner, handshake
+from secdns.transport.dial import addresses_of, dial
+from secdns.transport.link import Link
+from secdns.transport.tls import Identity
+
+MAX_OUTSTANDING: Final = 1000  # queries without an answer on one connection, timed-out ones included
+MAX_FORGOTTEN: Final = 500  # of these timed out or cancelled; then a new connection is better
+MAX_DUPLICATE_AGE: Final = 4096  # queries ago; a second answer to one of these is no reason to hang up
+HEADER_SIZE: Final = 12
+IDS: Final = 0x10000
+
+_PREFIX: Final = Struct("!HH")  # length of the message, ID
+
+Entry = tuple[Waiter, float, bytes]  # who waits, until when, for what query
+
+
+def open(endpoint: Endpoint, lookup: Lookup) -> "DoT":
+    """Give the transport; see ``secdns.transport.open_transport``."""
+    return DoT(endpoint, lookup)
+
+
+def _nothing() -> None:
+    """An ID whose waiter has gone stays taken until its answer comes; there is nothing to undo."""
+
+
+class DoT:
+    """The transport of ``tls://``."""
+
+    def __init__(self, endpoint: Endpoint, lookup: Lookup) -> None:
+        self._endpoint = endpoint
+        self._lookup = lookup
+        self._identity = Identity(endpoint, "dot", alpn_required=False)
+        self._link: Link[DoTConnection] = Link(self._connect)
+
+    async def exchange(self, query: bytes, deadline: float) -> bytes:
+        link = self._link
+        while True:
+            connection = link.current
+            if connection is None:
+                connection = await link.wait(deadline)
+            future: asyncio.Future[bytes] = connection.loop.create_future()
+            if connection.ask(query, deadline, future):
+                return await future
+
+    def begin(self, query: bytes, deadline: float, waiter: Waiter) -> Callable[[], None] | None:
+        connection = self._link.current
+        try:
+            taken = connection is not None and connection.ask(query, deadline, waiter)
+        except Overloaded:
+            return None
+        return _nothing if taken else None
+
+    def reset(self) -> None:
+        self._identity.forget()
+        self._link.reset()
+
+    def facts(self) -> Facts:
+        return self._link.facts()
+
+    async def aclose(self) -> None:
+        await self._link.aclose()
+
+    async def _connect(self, owner: Owner, deadline: float) -> "DoTConnection":
+        addresses = await addresses_of(self._endpoint, self._lookup, deadline)
+
+        async def finish(opened: socket.socket, address: str) -> DoTConnection:
+            try:
+                connection = DoTConnection(self._identity, self._link, address)
+            except BaseException:
+                opened.close()
+                raise
+            return await handshake(connection, opened)
+
+        return await dial(addresses, self._endpoint.port, deadline, finish)
+
+
+class DoTConnection(Connection):
+    """One connection: messages with a two-octet length prefix (RFC 1035 §4.2.2)."""
+
+    def __init__(self, identity: Identity, link: "Link[DoTConnection]", peer: str) -> None:
+        super().__init__(identity, link, peer)
+        self._link = link
+        self._outstanding: dict[int, Entry] = {}
+        self._unsent: list[bytes] = []
+        self._partial = b""
+        # A walk through all 65,536 IDs from a random start in steps of a random odd number
+        self._id = secrets.randbelow(IDS)
+        self._step = secrets.randbelow(IDS) | 1
+        self.strays = 0  # answers that nobody asked for
+
+    def ask(self, query: bytes, deadline: float, waiter: Waiter) -> bool:
+        """Send a query at the end of this turn for ``waiter``, who may lose interest at any time.
+
+        False means that the connection takes no query any more: ask another.
+
+        Raises:
+            Overloaded: too many queries are unanswered.
+        """
+        if not self.accepting:
+            return False
+        outstanding = self._outstanding
+        if len(outstanding) >= MAX_OUTSTANDING:
+            self._refuse_or_retire()
+            return False
+        number = self._id = (self._id + self._step) & 0xFFFF
+        while number in outstanding:
+            number = self._id = (number + self._step) & 0xFFFF
+        self.asked += 1
+        outstanding[number] = (waiter, deadline, query)
+        unsent = self._unsent
+        if not unsent:
+            self.loop.call_soon(self._flush)
+        unsent.append(_PREFIX.pack(len(query), number) + query[2:])
+        if deadline < self._alarm_at:
+            self.watch(deadline)
+        if self._link.quota is not None and self.asked >= self._link.quota:
+            self.retire()
+        return True
+
+    def _refuse_or_retire(self) -> None:
+        forgotten = sum(1 for future, _, _ in self._outstanding.values() if future.done())
+        if forgotten < MAX_FORGOTTEN:
+            raise Overloaded(f"{len(self._outstanding)} queries to {self.peer} are unanswered already")
+        self.retire()
+
+    def _is_duplicate(self, number: int) -> bool:
+        """Tell whether an answer that nobody waits for is a second one, to a query not long ago."""
+        self.strays += 1
+        ago = (self._id - number) * pow(self._step, -1, IDS) % IDS
+        return ago < min(self.asked, MAX_DUPLICATE_AGE)
+
+    def _on_stray(self) -> None:
+        """Hang up on an answer with an ID that was never sent: what comes next cannot be trusted."""
+        words = f"{self.peer} answered with an ID that was not asked"
+        waiting = [future for future, _, _ in self._outstanding.values() if not future.done()]
+        # if only one waits, there is no doubt whose answer that was meant to be
+        self.fail(ProtocolError(words) if len(waiting) == 1 else ConnectionLost(words))
+
+    def _flush(self) -> None:
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        self.send(data)
+
+    def received(self, data: bytes) -> None:
+        if self._partial:
+            data = self._partial + data
+        take = self._outstanding.pop
+        unpack = _PREFIX.unpack_from
+        answered = 0
+        at = 0
+        end = len(data)
+        while end - at >= 4:
+            size, number = unpack(data, at)
+            stop = at + 2 + size
+            if stop > end and size >= HEADER_SIZE:
+                break
+            if size < HEADER_SIZE:  # a peer that says 0 would spin us for ever
+                self.fail(ProtocolError(f"{self.peer} sent a message of {size} octets, a header has 12"))
+                return
+            entry = take(number, None)
+            if entry is not None:
+                future, _, query = entry
+                answer = query[:2] + data[at + 4 : stop]
+                answered += 1
+                if future.done():
+                    pass  # too late, or nobody waits any more; the ID is free again
+                elif reply_matches(query, answer):
+                    future.set_result(answer)
+                else:
+                    self.fail(ConnectionLost(f"{self.peer} mixed up its answers"))
+                    future.set_exception(ProtocolError(f"{self.peer} answered another question"))
+                    return
+            elif not self._is_duplicate(number):
+                self._on_stray()
+                return
+            at = stop
+        self._partial = data[at:] if at < end else b""
+        if answered:
+            if not self.answered:
+                self.heard_answer()
+                self._link.answers()
+            self.answered += answered
+        if not self.accepting and self.is_drained():
+            self.close()
+
+    def unanswered(self) -> Iterable[tuple[int, Waiter, float]]:
+        for number, (future, deadline, _) in self._outstanding.items():
+            yield number, future, deadline

@@ -1,0 +1,201 @@
+"""Keep the one connection to an upstream: who may open it, when again, and for how many queries.
+
+At most one connect is in flight, and all who need it wait for it together. An upstream that
+fails is left alone for a while (threat R9); one that closes after each answer is not a failure,
+but is given no more queries at a time than it answers (fault F28).
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, TypeVar
+
+from secdns.errors import ConnectError, ConnectionLost, DeadlineExceeded, Overloaded, TransportError
+from secdns.transport import Facts
+from secdns.transport.connection import Connection, Owner, again
+
+CONNECT_LIMIT_S: Final = 5.0  # one connect in all; nobody waits longer than his own deadline
+MIN_INTERVAL_S: Final = 0.05  # between two connects: 20 a second at most (fault F28)
+BACK_OFF_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # after 1, 2, ... failures (threat R9)
+JITTER: Final = 0.2  # of the back-off, either way
+MAX_WAITING: Final = 1000  # queries that wait for a connection (threat R7)
+MAX_RETIRED: Final = 16  # connections that only finish what they have
+MAX_QUOTA: Final = 8  # answers before a close that are few enough to be a habit of the upstream
+QUOTA_LIFE_S: Final = 60.0
+
+C = TypeVar("C", bound=Connection)
+Connect = Callable[[Owner, float], Awaitable[C]]
+
+
+class Link(Owner, Generic[C]):
+    """The one connection of a transport.
+
+    ``current`` is the connection that takes new queries, or None; then ``wait`` gives the next.
+    """
+
+    def __init__(self, connect: Connect[C]) -> None:
+        self.current: C | None = None
+        self.latest: C | None = None  # for facts; may be closed
+        self.handshakes = 0
+        self.alt_svc: str | None = None  # what the upstream last offered (RFC 7838)
+        self.quota: int | None = None  # queries one connection is given, None for any number
+        self._connect = connect
+        self._alive: dict[Connection, None] = {}  # accepting or retired; in order of age
+        self._opening: asyncio.Task[None] | None = None
+        self._answered = 0  # on connections that have ended
+        self._waiting = 0
+        self._failures = 0
+        self._last_error: TransportError | None = None
+        self._next_at = 0.0  # event-loop time before which nothing is dialled
+        self._quota_until = 0.0
+        self._is_closed = False
+
+    async def wait(self, deadline: float) -> C:
+        """Give a connection that takes queries, opening one if nobody does already.
+
+        It may have stopped taking them by the time the caller runs: ask it, and come back.
+
+        Raises:
+            DeadlineExceeded: not ready in time; others may go on waiting.
+            Overloaded: too many wait already.
+            TransportError: why the connect failed, or the last one if it is too early for another.
+        """
+        loop = asyncio.get_running_loop()
+        while self.current is None:
+            if self._is_closed:
+                raise ConnectionLost("the transport is closed")
+            if self._waiting >= MAX_WAITING:
+                raise Overloaded(f"{self._waiting} queries wait for a connection already")
+            if deadline <= loop.time():
+                raise DeadlineExceeded("no connection in time")
+            if self._opening is None:
+                self._refuse_if_too_early(loop.time())
+                self._opening = loop.create_task(self._open())
+                self._opening.add_done_callback(_note)
+            opening = self._opening
+            self._waiting += 1
+            try:
+                await asyncio.wait((opening,), timeout=deadline - loop.time())
+            finally:
+                self._waiting -= 1
+            if opening.done() and not opening.cancelled() and (error := opening.exception()) is not None:
+                raise again(error) if isinstance(error, TransportError) else error
+        return self.current
+
+    def retired(self, connection: Connection) -> None:
+        if self.current is connection:
+            self.current = None
+
+    def ended(self, connection: Connection, error: TransportError) -> None:
+        """Draw the lesson from how a connection ended."""
+        if connection in self._alive:
+            del self._alive[connection]
+            self._answered += connection.answered
+        if connection.asked == 0 or connection.was_dropped:
+            return
+        if connection.answered == 0:
+            self._failed(error)
+        elif connection.was_cut_short and connection.answered <= MAX_QUOTA:
+            self.quota = connection.answered
+            self._quota_until = connection.loop.time() + QUOTA_LIFE_S
+
+    def answers(self) -> None:
+        """Take note that the upstream answers: it has no failures any more."""
+        self._failures = 0
+        self._last_error = None
+
+    def blame(self, error: TransportError) -> None:
+        """Take note of an upstream that answers, but so badly that it should be left alone."""
+        self._failures = max(self._failures, 1)
+        self._failed(error)
+
+    def reset(self) -> None:
+        """Drop every connection and every grudge; who waits for a connect waits for a new one."""
+        self._failures = 0
+        self._last_error = None
+        self._next_at = 0.0
+        self.quota = None
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+        for connection in list(self._alive):
+            connection.abort()
+
+    def facts(self) -> Facts:
+        """Tell what is known about the newest connection, and the counts over all."""
+        connection = self.latest
+        if connection is None:
+            return Facts()
+        tls = connection.tls
+        cipher = tls.cipher()
+        return Facts(
+            alpn=tls.selected_alpn_protocol(),
+            tls_version=tls.version(),
+            cipher=cipher[0] if cipher else None,
+            peer=connection.peer,
+            resumed=bool(tls.session_reused),
+            handshakes=self.handshakes,
+            exchanges=self._answered + sum(alive.answered for alive in self._alive),
+            alt_svc=self.alt_svc,
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection and wait until the sockets are closed."""
+        self._is_closed = True
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.cancel()
+            await asyncio.wait((opening,))
+        alive = list(self._alive)
+        for connection in alive:
+            connection.close()
+        if alive:
+            await asyncio.wait([connection.closed for connection in alive])
+
+    async def _open(self) -> None:
+        loop = asyncio.get_running_loop()
+        me = asyncio.current_task()
+        try:
+            if (early := self._next_at - loop.time()) > 0:
+                await asyncio.sleep(early)
+            self._next_at = loop.time() + MIN_INTERVAL_S
+            connection = await self._connect(self, loop.time() + CONNECT_LIMIT_S)
+        except TransportError as error:
+            self._failed(error)
+            raise
+        finally:
+            if self._opening is me:
+                self._opening = None
+        self.handshakes += 1
+        self.latest = connection
+        if connection.error is not None:  # open for a moment only
+            self._failed(connection.error)
+            raise ConnectError(str(connection.error))
+        self._alive[connection] = None
+        while len(self._alive) > MAX_RETIRED:
+            next(iter(self._alive)).abort()
+        self.current = connection
+
+    def _failed(self, error: TransportError) -> None:
+        self._last_error = error
+        delay_s = BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)]
+        self._failures += 1
+        delay_s *= 1 + JITTER * (secrets.randbelow(2001) / 1000 - 1)
+        self._next_at = max(self._next_at, asyncio.get_running_loop().time() + delay_s)
+
+    def _refuse_if_too_early(self, now: float) -> None:
+        if self._quota_until <= now:
+            self.quota = None
+        early_s = self._next_at - now
+        error = self._last_error
+        if error is not None and early_s > MIN_INTERVAL_S:
+            refusal = again(error)
+            refusal.retry_after_s = early_s
+            refusal.args = (f"{error} (not tried again for {early_s:.1f} s)",)
+            raise refusal
+
+
+def _note(opening: asyncio.Task[None]) -> None:
+    """Look at the outcome of a connect, so that nobody is told that nobody did: who waited may be gone."""
+    if not opening.cancelled():
+        opening.exception()

@@ -1,0 +1,172 @@
+"""Make sure who is at the other end: trust, names, pins, tickets, and words for what went wrong.
+
+Strict always (RFC 8310 §5): TLS 1.2 or later (RFC 9325 §3.1.1), the certificate's
+subjectAltName must hold the name or the address that was configured, the common name counts for
+nothing, and a pin is wanted on top of that, not instead.
+"""
+
+import base64
+import hashlib
+import os
+import ssl
+import time
+import weakref
+from typing import Final
+
+from secdns.endpoint import Endpoint
+from secdns.errors import AuthenticationError, ConnectError, ProtocolError, TransportError
+
+_CERTIFICATE_WORDS: Final = {
+    9: "its certificate is not valid yet",
+    10: "its certificate has expired",
+    18: "its certificate is self-signed",
+    19: "its certificate leads to an unknown self-signed authority",
+    20: "its certificate is from an unknown authority",
+    21: "its certificate is from an unknown authority",
+    23: "its certificate is revoked",
+    24: "an authority in its certificate chain is not an authority",
+    26: "its certificate is not for servers",
+    62: "its certificate is for another name",
+    64: "its certificate is for another address",
+    66: "its certificate has a key that is too weak",
+    68: "its certificate has a signature that is too weak",
+}
+"""OpenSSL's X509_V_ERR_* -> the same for a person; any other is shown in OpenSSL's words."""
+
+_CLOCK_CODES: Final = frozenset({9, 10})  # a wrong clock here looks like a wrong certificate there
+
+_HANDSHAKE_WORDS: Final = {
+    "TLSV1_ALERT_PROTOCOL_VERSION": "it speaks no TLS version that is safe, want 1.2 or later",
+    "UNSUPPORTED_PROTOCOL": "it speaks no TLS version that is safe, want 1.2 or later",
+    "WRONG_SSL_VERSION": "it speaks no TLS version that is safe, want 1.2 or later",
+    "VERSION_TOO_LOW": "it speaks no TLS version that is safe, want 1.2 or later",
+    "INTERNAL_ERROR": "it has an internal error in its TLS",
+    "WRONG_VERSION_NUMBER": "it does not speak TLS",
+    "HTTP_REQUEST": "it speaks plain HTTP",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it found no TLS parameters in common",
+    "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": "it does not offer the protocol that was wanted",
+    "TLSV1_UNRECOGNIZED_NAME": "it does not know its name",
+    "UNRECOGNIZED_NAME": "it does not know its name",
+}
+
+
+class Identity:
+    """What all connections to one endpoint share: whom to trust, whom to expect, the last ticket.
+
+    Nothing is read from disk before the first ``start``. A ticket is used for one name, one trust
+    store and one ALPN only, and never past the expiry of the certificate that it stands for: a
+    resumption shows no certificate, so an expired one would go unnoticed (fault F3).
+    """
+
+    def __init__(self, endpoint: Endpoint, alpn: str, *, alpn_required: bool) -> None:
+        self._endpoint = endpoint
+        self._alpn = alpn
+        self._alpn_required = alpn_required
+        self._context: ssl.SSLContext | None = None
+        self._session: ssl.SSLSession | None = None
+        self._expires = 0.0  # wall-clock seconds
+
+    def start(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
+        """Give a TLS client that has said nothing yet.
+
+        An IP literal as host wants an iPAddress in the certificate and is never sent as SNI
+        (RFC 6066 §3); ``ssl`` sees to both.
+
+        Raises:
+            ConnectError: the trust store cannot be read.
+        """
+        if self._context is None:
+            self._context = _context(self._endpoint.ca_file, self._alpn)
+        session = self._session if time.time() < self._expires else None
+        return self._context.wrap_bio(
+            incoming, outgoing, server_hostname=self._endpoint.host, session=session
+        )
+
+    def check(self, tls: ssl.SSLObject) -> None:
+        """Check what a finished handshake leaves open: the pin and the protocol.
+
+        Raises:
+            AuthenticationError: the leaf's key is none of the pinned ones.
+            ProtocolError: the protocol that is required was not agreed on.
+        """
+        pins = self._endpoint.pin_sha256
+        if pins:
+            seen = _pin(tls.getpeercert(binary_form=True) or b"")
+            if seen not in pins:
+                raise AuthenticationError(
+                    f"cannot trust {self._endpoint.url}: its key has the pin {seen}, which is not configured",
+                    hint="if the upstream renewed its key on purpose, set pin_sha256 to the new pin",
+                )
+        if self._alpn_required and tls.selected_alpn_protocol() != self._alpn:
+            raise ProtocolError(f"{self._endpoint.url} did not agree on ALPN {self._alpn!r}")
+
+    def keep(self, tls: ssl.SSLObject) -> None:
+        """Keep the ticket of a connection that has answered, for the next one."""
+        session = tls.session
+        certificate = tls.getpeercert()
+        if session is None or not session.has_ticket or not certificate:
+            return
+        self._session = session
+        self._expires = float(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
+
+    def forget(self) -> None:
+        """Drop the ticket: on another network it would tell that we are the same (RFC 9250 §5.5)."""
+        self._session = None
+
+    def explain(self, error: OSError | ValueError, peer: str) -> TransportError:
+        """Give the error of ours for what ``ssl`` raised during a handshake with ``peer``."""
+        url = self._endpoint.url
+        if isinstance(error, ssl.SSLCertVerificationError):
+            words = _CERTIFICATE_WORDS.get(error.verify_code, error.verify_message)
+            hint = "check this machine's clock first" if error.verify_code in _CLOCK_CODES else None
+            return AuthenticationError(f"cannot trust {url} at {peer}: {words}", hint=hint)
+        if isinstance(error, ssl.SSLError):
+            reason = error.reason or ""
+            words = _HANDSHAKE_WORDS.get(reason, reason.replace("_", " ").lower() or "TLS handshake failed")
+            if reason == "TLSV1_ALERT_NO_APPLICATION_PROTOCOL":
+                return ProtocolError(f"{url} at {peer} did not agree on ALPN {self._alpn!r}")
+            return ConnectError(f"cannot connect to {url} at {peer}: {words}")
+        return ConnectError(f"cannot connect to {url} at {peer}: {error}")
+
+
+_contexts: weakref.WeakValueDictionary[tuple[object, ...], ssl.SSLContext] = weakref.WeakValueDictionary()
+"""Contexts in use: a trust store takes 1 MB and 15 ms to read, so upstreams share it."""
+
+
+def _context(ca_file: str | None, alpn: str) -> ssl.SSLContext:
+    """Give a strict client context that trusts ``ca_file`` alone, or the system.
+
+    Raises:
+        ConnectError: the file cannot be read or holds no certificate.
+    """
+    try:
+        changed = os.stat(ca_file).st_mtime_ns if ca_file else 0  # a replaced file is read again
+        key = (ca_file, changed, alpn)
+        context = _contexts.get(key)
+        if context is None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks names and chains from the start
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            context.hostname_checks_common_name = False
+            context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+            context.set_alpn_protocols([alpn])
+            if ca_file:
+                context.load_verify_locations(cafile=ca_file)
+            else:
+                context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+            _contexts[key] = context
+    except OSError as error:  # ssl.SSLError is one
+        raise ConnectError(
+            f"cannot read the trust store {ca_file or 'of the system'}: {error.strerror or error}",
+            hint="ca_file must be a readable PEM file with at least one certificate" if ca_file else None,
+        ) from error
+    return context
+
+
+def _pin(certificate: bytes) -> str:
+    """Give the pin of a DER certificate: base64 of SHA-256 over its SPKI (RFC 7858 §4.2)."""
+    from cryptography import x509  # 7 MB, so only where pins are set
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    key = x509.load_der_x509_certificate(certificate).public_key()
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(spki).digest()).decode()

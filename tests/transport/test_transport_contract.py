@@ -1,0 +1,366 @@
+"""What holds for every transport alike, whatever its protocol."""
+
+import asyncio
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from secdns.endpoint import parse
+from secdns.errors import (
+    ConnectError,
+    ConnectionLost,
+    DeadlineExceeded,
+    EndpointError,
+    ProtocolError,
+    TransportError,
+)
+from secdns.testing import FakeUpstream
+from secdns.transport import Transport, open_transport
+from tests.transport.conftest import Reach
+from tests.transport.support import ALL, ENCRYPTED, STREAMS, ask, no_lookup, query_for, right_answer
+
+every_scheme = pytest.mark.parametrize("scheme", ALL)
+every_stream = pytest.mark.parametrize("scheme", STREAMS)
+every_encrypted = pytest.mark.parametrize("scheme", ENCRYPTED)
+
+
+async def outcome(transport: Transport, number: int = 1, *, within_s: float = 4.0) -> object:
+    """Give the answer, or the class of the error."""
+    try:
+        return await ask(transport, number, within_s=within_s)
+    except TransportError as error:
+        return type(error)
+
+
+@every_scheme
+async def test_answer_comes_with_the_querys_id(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    assert await ask(reach(up.endpoint(scheme)), 7) == right_answer(7)
+
+
+@every_scheme
+async def test_query_goes_out_octet_for_octet_but_for_the_id(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    await ask(reach(up.endpoint(scheme)), 7)
+    assert [seen.wire[2:] for seen in up.queries] == [query_for(7)[2:]]
+
+
+@every_scheme
+async def test_concurrent_exchanges_get_each_its_own_answer(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint(scheme))
+    got = await asyncio.gather(*(ask(transport, number) for number in range(200)))
+    assert got == [right_answer(number) for number in range(200)]
+
+
+@every_encrypted
+async def test_concurrent_exchanges_share_one_connection(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    transport = reach(up.endpoint(scheme))
+    for _ in range(2):
+        await asyncio.gather(*(ask(transport, number) for number in range(50)))
+    assert up.connections[scheme] == 1
+
+
+@every_encrypted
+async def test_answers_in_another_order_reach_who_asked_C3(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint(scheme))
+    up.faults.hold = True
+    asked = [asyncio.ensure_future(ask(transport, number)) for number in range(20)]
+    await up.wait_queries(20)
+    up.release(last_first=True)
+    assert await asyncio.gather(*asked) == [right_answer(number) for number in range(20)]
+
+
+@every_stream
+async def test_answer_to_another_question_is_refused_C3_F27(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint(scheme))
+    up.faults.wrong_question = True
+    assert await outcome(transport) is ProtocolError
+    up.faults.wrong_question = False
+    assert await ask(transport, 2) == right_answer(2)
+
+
+@every_stream
+async def test_answer_with_another_id_is_refused_C3_F27(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    transport = reach(up.endpoint(scheme))
+    up.faults.wrong_id = True
+    assert await outcome(transport) is ProtocolError
+    up.faults.wrong_id = False
+    assert await ask(transport, 2) == right_answer(2)
+
+
+@every_stream
+async def test_one_wrong_answer_among_many_reaches_nobody_C3(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint(scheme))
+    await ask(transport, 0)
+    up.faults.wrong_question, up.faults.times = True, 1
+    got = await asyncio.gather(*(outcome(transport, number) for number in range(20)))
+    assert ProtocolError in got
+    assert [answer for number, answer in enumerate(got) if answer not in (
+        right_answer(number), ProtocolError, ConnectionLost)] == []  # fmt: skip
+
+
+@every_scheme
+async def test_answer_that_comes_twice_does_no_harm_F27(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    transport = reach(up.endpoint(scheme))
+    up.faults.duplicate = True
+    for number in range(5):
+        assert await ask(transport, number) == right_answer(number)
+
+
+@every_stream
+async def test_octets_that_are_no_message_are_refused(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    up.faults.garbage = True
+    assert await outcome(reach(up.endpoint(scheme))) is ProtocolError
+
+
+@every_scheme
+async def test_silent_upstream_is_given_up_at_the_deadline_R8(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    up.faults.silent = True
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    assert await outcome(reach(up.endpoint(scheme)), within_s=0.3) is DeadlineExceeded
+    assert 0.29 <= loop.time() - start < 1.0
+
+
+@every_stream
+async def test_stalled_connection_is_given_up_at_the_deadline_R8(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    up.faults.stall_connections = up.faults.silent = True
+    assert await outcome(reach(up.endpoint(scheme)), within_s=0.2) is DeadlineExceeded
+
+
+@every_scheme
+async def test_deadline_in_the_past_fails_at_once(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    transport = reach(up.endpoint(scheme))
+    await ask(transport)
+    assert await outcome(transport, within_s=-1.0) is DeadlineExceeded
+
+
+@every_encrypted
+async def test_deadlines_are_kept_in_any_order(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    transport = reach(up.endpoint(scheme))
+    await ask(transport)
+    up.faults.silent = True
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+
+    async def expire(within_s: float) -> float:
+        assert await outcome(transport, within_s=within_s) in (DeadlineExceeded, ConnectionLost)
+        return loop.time() - start
+
+    late, soon, never = await asyncio.gather(expire(0.25), expire(0.1), expire(3.0))
+    assert 0.09 <= soon < 0.2
+    assert 0.24 <= late < 0.6
+    assert never < 0.6  # two misses in a row with nothing received: the connection was given up (R8)
+
+
+@every_stream
+@pytest.mark.parametrize("how", ["fin", "rst"])
+async def test_connection_that_dies_mid_query_is_lost_F1(
+    scheme: str, how: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint(scheme))
+    up.faults.close_mid = "fin" if how == "fin" else "rst"
+    assert await outcome(transport) is ConnectionLost
+    up.faults.close_mid = None
+    assert await ask(transport, 2) == right_answer(2)  # the replay: no back-off yet
+
+
+@every_stream
+async def test_answer_that_breaks_off_is_lost_F1(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    up.faults.close_mid, up.faults.close_mid_octets = "fin", 20
+    assert await outcome(reach(up.endpoint(scheme))) is ConnectionLost
+
+
+@every_scheme
+async def test_upstream_that_closes_after_each_answer_works_F28(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    up.faults.close_after = 1
+    transport = reach(up.endpoint(scheme))
+    got = []
+    for number in range(5):
+        answer = await outcome(transport, number)
+        got.append(await ask(transport, number) if answer is ConnectionLost else answer)  # as Upstream does
+    assert got == [right_answer(number) for number in range(5)]
+
+
+@every_encrypted
+async def test_upstream_that_answers_once_a_connection_is_asked_once_a_connection_F28(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    up.faults.close_after = 1
+    transport = reach(up.endpoint(scheme))
+    first = await asyncio.gather(*(outcome(transport, number) for number in range(5)))
+    assert ConnectionLost in first  # that taught us
+    got = await asyncio.gather(*(ask(transport, number) for number in range(5)))
+    assert got == [right_answer(number) for number in range(5)]
+
+
+@every_scheme
+async def test_cancelled_exchange_leaves_the_others_alone(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint(scheme))
+    up.faults.hold = True
+    asked = [asyncio.ensure_future(ask(transport, number)) for number in range(10)]
+    await up.wait_queries(10)
+    for task in asked[::2]:
+        task.cancel()
+    up.release()
+    got = await asyncio.gather(*asked, return_exceptions=True)
+    assert got[1::2] == [right_answer(number) for number in range(1, 10, 2)]
+    assert all(isinstance(result, asyncio.CancelledError) for result in got[::2])
+
+
+@every_scheme
+async def test_cancelling_while_connecting_leaks_nothing(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    up.faults.stall_connections = up.faults.silent = True
+    transport = reach(up.endpoint(scheme))
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(ask(transport), 0.05)
+
+
+@every_scheme
+async def test_reset_ends_what_waits_and_the_next_exchange_works_F12(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint(scheme))
+    await ask(transport)
+    up.faults.silent = True
+    waiting = asyncio.ensure_future(outcome(transport, 2))
+    await up.wait_queries(2)
+    transport.reset()
+    assert await waiting is ConnectionLost
+    up.faults.silent = False
+    assert await ask(transport, 3) == right_answer(3)
+
+
+@every_scheme
+async def test_aclose_ends_what_waits_and_may_be_called_twice(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint(scheme))
+    up.faults.silent = True
+    waiting = asyncio.ensure_future(outcome(transport))
+    await up.wait_queries(1)
+    await transport.aclose()
+    assert await waiting is ConnectionLost
+    await transport.aclose()
+    assert await outcome(transport) is ConnectionLost
+
+
+@every_stream
+async def test_closed_port_is_a_connect_error(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    endpoint = up.endpoint(scheme)
+    await up.stop()
+    with pytest.raises(ConnectError, match="refused"):
+        await ask(reach(endpoint))
+
+
+@every_stream
+async def test_second_address_is_tried_when_the_first_fails_F35(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    endpoint = dataclasses.replace(up.endpoint(scheme), addresses=("127.0.0.9", "127.0.0.1"))
+    assert await ask(reach(endpoint)) == right_answer()
+
+
+@every_encrypted
+async def test_silent_address_costs_a_quarter_of_a_second_F35(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    loop = asyncio.get_running_loop()
+    # 192.0.2.0/24 is TEST-NET-1: nothing answers there, or the machine has no route at all
+    endpoint = dataclasses.replace(up.endpoint(scheme), addresses=("192.0.2.1", "127.0.0.1"))
+    start = loop.time()
+    assert await ask(reach(endpoint)) == right_answer()
+    assert loop.time() - start < 1.0
+
+
+@every_encrypted
+async def test_host_name_without_addresses_is_looked_up_E4(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    hosts: list[str] = []
+
+    async def lookup(host: str, deadline: float) -> tuple[str, ...]:
+        hosts.append(host)
+        return ("127.0.0.1",)
+
+    transport = reach(dataclasses.replace(up.endpoint(scheme), addresses=()), lookup)
+    assert await ask(transport) == right_answer()
+    assert hosts == ["dns.test"]
+
+
+@every_encrypted
+async def test_lookup_that_finds_nothing_is_a_connect_error(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    async def lookup(host: str, deadline: float) -> tuple[str, ...]:
+        return ()
+
+    assert (
+        await outcome(reach(dataclasses.replace(up.endpoint(scheme), addresses=()), lookup)) is ConnectError
+    )
+
+
+@every_encrypted
+async def test_facts_tell_what_was_agreed(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    transport = reach(up.endpoint(scheme))
+    assert transport.facts().handshakes == 0
+    for number in range(3):
+        await ask(transport, number)
+    facts = transport.facts()
+    assert (facts.alpn, facts.tls_version, facts.peer) == (
+        {"tls": "dot", "https": "h2"}[scheme],
+        "TLSv1.3",
+        "127.0.0.1",
+    )
+    assert (facts.handshakes, facts.exchanges, facts.resumed) == (1, 3, False)
+
+
+@every_encrypted
+async def test_padded_queries_keep_their_length_on_the_way_E16(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint(scheme))
+    for number in (1, 22, 222):
+        await ask(transport, number)
+    assert {len(seen.wire) for seen in up.queries} == {128}
+
+
+def test_scheme_that_is_not_spoken_is_refused() -> None:
+    with pytest.raises(EndpointError, match="quic"):
+        open_transport(parse("quic://192.0.2.1"), no_lookup)
+
+
+@pytest.mark.parametrize(
+    ("url", "absent"),
+    [
+        ("tls://192.0.2.1", {"h2", "hpack", "cryptography", "httpx", "dns", "aioquic"}),
+        ("https://192.0.2.1", {"cryptography", "httpx", "dns", "aioquic"}),
+        ("udp://192.0.2.1", {"h2", "hpack", "cryptography", "httpx", "dns", "aioquic"}),
+    ],
+)
+def test_transport_loads_only_what_its_scheme_needs(url: str, absent: set[str]) -> None:
+    code = (
+        "import sys; from secdns.endpoint import parse; from secdns.transport import open_transport; "
+        f"open_transport(parse({url!r}), None); print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(loaded.stdout.split()) & absent == set()

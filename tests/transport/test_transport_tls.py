@@ -1,0 +1,225 @@
+"""Nothing is said to an upstream that is not who it should be (threats E1-E3, 8310.1-8310.3, 9325.1)."""
+
+import dataclasses
+import ssl
+import warnings
+from collections.abc import AsyncIterator, Awaitable
+
+import pytest
+
+from secdns.endpoint import parse
+from secdns.errors import AuthenticationError, ConnectError, ConnectionLost, ProtocolError, TransportError
+from secdns.testing import CERTIFICATE_KINDS, CertificateKind, FakeUpstream
+from tests.transport.conftest import Reach
+from tests.transport.support import ENCRYPTED, ZONE, ask, right_answer
+
+HOST = "one.two.dns.test"  # long enough for wildcards to fit and not to fit
+
+every_encrypted = pytest.mark.parametrize("scheme", ENCRYPTED)
+
+NAME_FITS: set[CertificateKind] = {"good", "wildcard"}
+ADDRESS_FITS: set[CertificateKind] = {"ip"}
+WORDS: dict[CertificateKind, str] = {
+    "wrong-name": "another name",
+    "expired": "has expired",
+    "not-yet": "not valid yet",
+    "self-signed": "self-signed",
+    "no-san": "another name",
+    "client-only": "not for servers",
+    "ip": "another name",
+    "wildcard-depth": "another name",
+}
+
+
+@pytest.fixture
+async def up(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
+    async with FakeUpstream(ZONE, hostname=HOST) as upstream:
+        yield upstream
+
+
+async def failure_of(asking: Awaitable[object]) -> TransportError | None:
+    try:
+        await asking
+    except TransportError as error:
+        return error
+    return None
+
+
+@every_encrypted
+@pytest.mark.parametrize("cert", [kind for kind in CERTIFICATE_KINDS if kind not in NAME_FITS])
+async def test_certificate_that_does_not_fit_the_name_gets_no_query_E1_8310_1(
+    scheme: str, cert: CertificateKind, up: FakeUpstream, reach: Reach
+) -> None:
+    up.use_certificate(cert)
+    with pytest.raises(AuthenticationError, match=WORDS.get(cert, "certificate")):
+        await ask(reach(up.endpoint(scheme)))
+    assert up.queries == []
+
+
+@every_encrypted
+@pytest.mark.parametrize("cert", sorted(NAME_FITS))
+async def test_certificate_that_fits_the_name_is_taken_E1(
+    scheme: str, cert: CertificateKind, up: FakeUpstream, reach: Reach
+) -> None:
+    up.use_certificate(cert)
+    assert await ask(reach(up.endpoint(scheme))) == right_answer()
+
+
+@every_encrypted
+@pytest.mark.parametrize("cert", [kind for kind in CERTIFICATE_KINDS if kind not in ADDRESS_FITS])
+async def test_certificate_without_the_address_gets_no_query_E2(
+    scheme: str, cert: CertificateKind, up: FakeUpstream, reach: Reach
+) -> None:
+    up.use_certificate(cert)
+    with pytest.raises(AuthenticationError):
+        await ask(reach(up.endpoint(scheme, "127.0.0.1")))
+    assert up.queries == []
+
+
+@every_encrypted
+async def test_certificate_with_the_address_is_taken_and_no_name_is_sent_E2(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    up.use_certificate("ip")
+    assert await ask(reach(up.endpoint(scheme, "127.0.0.1"))) == right_answer()
+    assert [handshake.server_name for handshake in up.handshakes] == [None]
+
+
+@every_encrypted
+async def test_certificate_of_another_address_gets_no_query_E2(scheme: str, reach: Reach) -> None:
+    async with FakeUpstream(ZONE, cert="ip") as up:
+        endpoint = up.endpoint(scheme, "192.0.2.7")
+        with pytest.raises(AuthenticationError, match="another address"):
+            await ask(reach(endpoint))
+        assert up.queries == []
+
+
+@every_encrypted
+async def test_host_name_is_sent_as_sni(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    await ask(reach(up.endpoint(scheme)))
+    assert [handshake.server_name for handshake in up.handshakes] == [HOST]
+
+
+@every_encrypted
+async def test_ca_file_replaces_the_systems_trust_store(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    with pytest.raises(AuthenticationError, match="unknown"):
+        await ask(reach(dataclasses.replace(up.endpoint(scheme), ca_file=None)))
+    assert up.queries == []
+
+
+@every_encrypted
+@pytest.mark.parametrize("content", [None, "not a certificate"], ids=["absent", "not PEM"])
+async def test_ca_file_that_cannot_be_read_is_said(
+    scheme: str, content: str | None, up: FakeUpstream, reach: Reach, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConnectError, match=r"ca\.pem"):
+        await ask(reach(dataclasses.replace(up.endpoint(scheme), ca_file=str(path))))
+
+
+@every_encrypted
+async def test_any_one_pin_is_enough(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    pins = ("A" * 43 + "=", up.pin_sha256)
+    assert await ask(reach(dataclasses.replace(up.endpoint(scheme), pin_sha256=pins))) == right_answer()
+
+
+@every_encrypted
+async def test_wrong_pin_gets_no_query_E1(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    with pytest.raises(AuthenticationError, match="pin"):
+        await ask(reach(dataclasses.replace(up.endpoint(scheme), pin_sha256=("A" * 43 + "=",))))
+    assert up.queries == []
+
+
+@every_encrypted
+async def test_pin_does_not_excuse_a_wrong_certificate_E1(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    up.use_certificate("self-signed")
+    with pytest.raises(AuthenticationError):
+        await ask(reach(dataclasses.replace(up.endpoint(scheme), pin_sha256=(up.pin_sha256,))))
+    assert up.queries == []
+
+
+@every_encrypted
+@pytest.mark.parametrize("version", ["TLSv1", "TLSv1_1"])
+async def test_tls_below_1_2_gets_no_query_E3_9325_1(
+    scheme: str, version: str, up: FakeUpstream, reach: Reach
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        up.faults.tls_maximum = ssl.TLSVersion[version]
+    with pytest.raises(ConnectError, match="TLS"):
+        await ask(reach(up.endpoint(scheme)))
+    assert up.queries == []
+
+
+@every_encrypted
+async def test_tls_1_2_is_spoken_E3(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    up.faults.tls_maximum = ssl.TLSVersion.TLSv1_2
+    transport = reach(up.endpoint(scheme))
+    assert await ask(transport) == right_answer()
+    assert transport.facts().tls_version == "TLSv1.2"
+
+
+@pytest.mark.parametrize("alpn", [(), ("http/1.1",)], ids=["none", "http/1.1"])
+async def test_doh_without_h2_gets_no_query_E3(alpn: tuple[str, ...], up: FakeUpstream, reach: Reach) -> None:
+    up.faults.alpn = alpn
+    with pytest.raises(ProtocolError, match="ALPN 'h2'"):
+        await ask(reach(up.endpoint("https")))
+    assert up.queries == []
+
+
+async def test_dot_without_alpn_is_spoken_E3(up: FakeUpstream, reach: Reach) -> None:
+    up.faults.alpn = ()
+    assert await ask(reach(up.endpoint("tls"))) == right_answer()
+
+
+@every_encrypted
+async def test_port_that_speaks_no_tls_is_said(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    endpoint = dataclasses.replace(up.endpoint(scheme), port=up.port("tcp"))
+    with pytest.raises(TransportError):
+        await ask(reach(endpoint), within_s=0.5)
+    assert up.queries == []
+
+
+@every_encrypted
+async def test_second_connection_resumes_the_session(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    transport = reach(up.endpoint(scheme))
+    await ask(transport)
+    up.drop_connections()
+    while transport.facts().handshakes < 2:
+        await failure_of(ask(transport))  # it may not have heard of the end yet
+    assert [handshake.resumed for handshake in up.handshakes] == [False, True]
+    assert transport.facts().resumed
+
+
+@every_encrypted
+async def test_reset_drops_the_ticket_E13(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    transport = reach(up.endpoint(scheme))
+    await ask(transport)
+    transport.reset()
+    await ask(transport)
+    assert [handshake.resumed for handshake in up.handshakes] == [False, False]
+
+
+@every_encrypted
+async def test_certificate_that_expires_fails_the_next_handshake_F3(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint(scheme))
+    await ask(transport)
+    up.use_certificate("expired")
+    assert await ask(transport, 2) == right_answer(2)  # the open connection may finish
+    up.drop_connections()
+    error: TransportError | None = ConnectionLost("not asked yet")
+    while isinstance(error, ConnectionLost):  # it may not have heard of the end yet
+        error = await failure_of(ask(transport))
+    assert isinstance(error, AuthenticationError)
+    assert "expired" in str(error)
+
+
+async def test_ipv6_literal_is_dialled_as_it_is(reach: Reach) -> None:
+    with pytest.raises(ConnectError, match="::1"):
+        await ask(reach(parse("tls://[::1]:9")))
