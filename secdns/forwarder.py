@@ -1,0 +1,338 @@
+"""Answer a query: from the cache, by policy, or by asking an upstream. The miss path, top to bottom.
+
+``cached`` is what the listener calls first and inline; ``answer`` is for all that it leaves.
+Nobody is ever left without a reply: what goes wrong becomes SERVFAIL with an Extended DNS
+Error in words, inside the time a stub resolver waits (glibc asks again after 5 s).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from secdns.cache import Cache, Entry, from_message, from_plain_response, from_response, shorten
+from secdns.clock import boottime
+from secdns.dns.edns import EDNS, errors_of, extended_error, options_to_wire
+from secdns.dns.intake import read_any_query
+from secdns.dns.message import Message, Question, Record
+from secdns.dns.peek import Query, read_query
+from secdns.dns.wire import HEADER_SIZE, MAX_MESSAGE
+from secdns.errors import TransportError
+from secdns.iana import EDE, RCode, RRClass, RRType
+from secdns.policy import Answer, Refuse, RouteTo
+from secdns.routing import Routing
+from secdns.stats import Stats
+from secdns.upstream import UpstreamGroup
+
+PATIENCE_S = 4.5  # for one client query, everything included
+STALE_AFTER_S = 0.8  # a stale answer is given when the refresh takes longer
+FAILURE_TTL_S = 5  # a failure is kept this long (RFC 9520 §3.2: 1 s to 5 min)
+LOCAL_TTL_S = 60  # an answer made here is kept this long; a reload makes it anew at once
+MAX_IN_FLIGHT = 2000  # questions being asked at once; then the oldest gives way
+GIVES_WAY_S = 0.5  # … if it is at least this old, else the newcomer is turned away
+
+_LOG = logging.getLogger(__name__)
+_ANSWERED_HERE = frozenset(
+    {RRType.OPT, RRType.TKEY, RRType.TSIG, RRType.IXFR, RRType.AXFR, RRType.MAILB, RRType.MAILA, RRType.ANY}
+)
+_HINFO = b"\x07RFC8482\x00"
+
+
+Deliver = Callable[[bytes | None], None]  # takes a whole reply, or None for silence
+Waiting = Callable[[Entry, float], None]  # takes what came of a flight, and the cache's now
+
+
+class _Flight:
+    """A question that is being asked; everyone who has the same one waits for it."""
+
+    __slots__ = ("_forwarder", "_question_end", "generation", "give_up", "key", "started", "waiters")
+
+    def __init__(
+        self, forwarder: "Forwarder", key: bytes, question: bytes, started: float, waiter: Waiting
+    ) -> None:
+        self._forwarder = forwarder
+        self._question_end = HEADER_SIZE + len(question)
+        self.key = key
+        self.started = started
+        self.generation = forwarder.cache.generation
+        self.waiters = [waiter]
+        self.give_up: Callable[[], None] | None = None
+
+    def read(self, response: bytes) -> Entry:
+        """Give the entry of an upstream's response; see ``UpstreamGroup.submit``."""
+        return from_plain_response(response, self._question_end) or _read(response)
+
+    def land(self, entry: Entry | None, error: TransportError | None) -> None:
+        """Take what the group gave: an entry, or the reason why there is none."""
+        if entry is None:
+            error = error or TransportError("no answer")
+            self._forwarder.stats.failed(error.__cause__ or error)
+            entry = _failure(error.ede, str(error))
+        elif entry.is_failure:
+            entry.ttl_s = FAILURE_TTL_S
+        self._forwarder.land(self, entry)
+
+
+class Forwarder:
+    """Answers queries. Belongs to one event loop.
+
+    ``clock`` gives the cache's seconds (``secdns.clock.boottime``); it is not the event loop's
+    clock. Nothing here awaits: a query on its way costs no task unless an upstream is in trouble.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        routing: Routing,
+        *,
+        stats: Stats | None = None,
+        clock: Callable[[], float] = boottime,
+    ) -> None:
+        self.cache = cache
+        self.routing = routing
+        self.stats = stats or Stats()
+        self.clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._flights: dict[bytes, _Flight] = {}
+
+    def cached(self, query: bytes, now: float) -> bytes | Query | None:
+        """Give the reply to a plain query whose answer is held and fresh; see ``Cache.reply``."""
+        return self.cache.reply(query, now)
+
+    async def answer(self, query: bytes, *, stream: bool) -> bytes | None:
+        """Give the reply to any octets, or None for silence; see ``submit``."""
+        future: asyncio.Future[bytes | None] = self._loop.create_future()
+
+        def deliver(reply: bytes | None) -> None:
+            if not future.done():
+                future.set_result(reply)
+
+        self.submit(query, stream=stream, deliver=deliver)
+        return await future
+
+    def submit(self, query: bytes, *, stream: bool, deliver: Deliver, asked: Query | None = None) -> None:
+        """Answer any octets: ``deliver`` is called once, perhaps at once, inside 4.5 s.
+
+        The reply has at most as many octets as the client takes: over UDP at most 1232. Nobody
+        is left without one: trouble of any kind becomes SERVFAIL with words. ``asked`` is what
+        ``cached`` gave a moment ago.
+        """
+        if asked is None:
+            read = read_query(query) or read_any_query(query)
+            if not isinstance(read, Query):
+                if read is None:
+                    self.stats.drops += 1
+                else:
+                    self.stats.local += 1
+                deliver(read)
+                return
+            asked = read
+        now = self.clock()
+        reply = _Reply(self, asked, stream, deliver)
+        try:
+            key = self.cache.key(asked)
+            entry = self.cache.find(key, now)
+            if entry is not None:
+                self.stats.hits += 1
+                reply.give(entry, now)
+            else:
+                self._resolve(asked, key, now, reply)
+        except Exception:  # a bug of ours must cost one answer, not the program
+            _LOG.exception("cannot answer")
+            reply.give(_failure(EDE.OTHER, "internal error, see the log"), now)
+
+    def _resolve(self, query: Query, key: bytes, now: float, reply: "_Reply") -> None:
+        """Answer what is not held fresh: by policy, from an older generation, or by asking."""
+        entry, group = self._decide(query, key, now)
+        older = self.cache.older(key)
+        if entry is None and older and (entry := self.cache.revive(older, now)) is not None:
+            self.stats.hits += 1
+            reply.give(entry, now)
+            return
+        if entry is None and not query.rd:
+            entry = _refused(EDE.NOT_AUTHORITATIVE, "recursion was not desired and no answer is held")
+        if entry is not None:
+            self.stats.local += 1
+            entry.stored = now
+            reply.give(entry, now)
+            return
+        self.stats.misses += 1
+        stale = self.cache.stale(older, now) if older else None
+        if stale is not None and stale.retry_at > now:
+            reply.give_stale(stale)
+            return
+        if stale is not None:
+            reply.stale = stale
+            reply.timer = self._loop.call_later(STALE_AFTER_S, reply.give_stale, stale)
+        self._fetch(query, key, group, reply.give)
+
+    def _decide(self, query: Query, key: bytes, now: float) -> tuple[Entry | None, UpstreamGroup]:
+        """Give the answer that policy makes, or the group to ask."""
+        routing = self.routing
+        group = routing.default
+        rrtype = query.key[-2] << 8 | query.key[-1]
+        if rrtype not in _ANSWERED_HERE and not routing.policies.may_decide(query.key[:-2], rrtype):
+            return None, group
+        question = Question(query.question[:-4], rrtype)
+        if rrtype == RRType.ANY:
+            hinfo = Record(question.name, RRType.HINFO, RRClass.IN, 3600, _HINFO)  # RFC 8482 §4.2
+            return from_message(Message(question=(question,), answer=(hinfo,)), ttl_s=0), group
+        if rrtype == RRType.OPT:
+            return Entry(RCode.FORMERR, ttl_s=0), group
+        if rrtype in _ANSWERED_HERE:
+            return _refused(EDE.NOT_SUPPORTED, "this type is not served"), group
+        match routing.policies.decide(question, now):
+            case None:
+                return None, group
+            case RouteTo(number):
+                return None, routing.groups[number]
+            case Refuse(rcode, ede, text):
+                entry = Entry(rcode, ttl_s=LOCAL_TTL_S, options=_ede(ede, text), is_local=True)
+            case Answer() as decision:
+                entry = _local(question, decision)
+        self.cache.store(key, entry, now)
+        return entry, group
+
+    def _fetch(self, query: Query, key: bytes, group: UpstreamGroup, waiter: Waiting) -> None:
+        """Ask the group, or wait for whoever is asking the same already."""
+        flight = self._flights.get(key)
+        if flight is not None:
+            flight.waiters.append(waiter)
+            return
+        now = self._loop.time()
+        if len(self._flights) >= MAX_IN_FLIGHT and not self._make_way(now):
+            busy = f"over {MAX_IN_FLIGHT} questions are being asked already"
+            waiter(_failure(EDE.OTHER, busy), self.clock())
+            return
+        flight = self._flights[key] = _Flight(self, key, query.question, now, waiter)
+        question = query.key[:-2] + query.question[-4:]
+        flight.give_up = group.submit(question, query.cd, now, now + PATIENCE_S, flight.read, flight.land)
+
+    def land(self, flight: _Flight, entry: Entry) -> None:
+        """Store what came of a flight and hand it to everyone who waits."""
+        now = self.clock()
+        if flight.generation == self.cache.generation:
+            self.cache.store(flight.key, entry, now)
+        else:  # a reload came between: right for who asked, perhaps not for the next
+            entry.stored = now
+        self._finish(flight, entry, now)
+
+    def _finish(self, flight: _Flight, entry: Entry, now: float) -> None:
+        self._flights.pop(flight.key, None)
+        for waiter in flight.waiters:
+            waiter(entry, now)
+
+    def _make_way(self, now: float) -> bool:
+        """Let the oldest question fail if it has had time enough; tell whether there is room now."""
+        oldest = next(iter(self._flights.values()))
+        if now - oldest.started < GIVES_WAY_S:
+            return False
+        self._give_up(oldest, _failure(EDE.OTHER, "gave way to newer questions, too many are being asked"))
+        return True
+
+    def _give_up(self, flight: _Flight, entry: Entry) -> None:
+        if flight.give_up is not None:
+            flight.give_up()
+        self._finish(flight, entry, self.clock())
+
+    async def settle(self, timeout_s: float) -> None:
+        """Wait until all that is being asked now has ended, at most ``timeout_s`` seconds."""
+        landed = []
+        for flight in self._flights.values():
+            future: asyncio.Future[None] = self._loop.create_future()
+            flight.waiters.append(partial(_set_done, future))
+            landed.append(future)
+        if landed:
+            await asyncio.wait(landed, timeout=timeout_s)
+
+    def abandon(self) -> None:
+        """Give up all that is being asked; whoever waits gets SERVFAIL."""
+        for flight in tuple(self._flights.values()):
+            self._give_up(flight, _failure(EDE.NOT_READY, "the program is stopping"))
+
+
+def _set_done(future: "asyncio.Future[None]", entry: Entry, now: float) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class _Reply:
+    """One client's reply in the making: given once, from whatever comes first."""
+
+    __slots__ = ("_deliver", "_forwarder", "_query", "_stream", "stale", "timer")
+
+    def __init__(self, forwarder: Forwarder, query: Query, stream: bool, deliver: Deliver) -> None:
+        self._forwarder = forwarder
+        self._query = query
+        self._stream = stream
+        self._deliver: Deliver | None = deliver
+        self.stale: Entry | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    def give(self, entry: Entry, now: float) -> None:
+        """Reply with ``entry``, or with the stale answer that is better than a failure."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.stale is not None and entry.is_failure:
+            self.give_stale(self.stale)
+        else:
+            self._send(entry.reply(self._query, now))
+
+    def give_stale(self, stale: Entry) -> None:
+        """Reply with an answer past its time (RFC 8767 §5)."""
+        if self._deliver is not None:
+            self._forwarder.stats.stale += 1
+            self._send(stale.stale_reply(self._query))
+
+    def _send(self, octets: bytes) -> None:
+        deliver, self._deliver = self._deliver, None
+        if deliver is None:
+            return
+        limit = MAX_MESSAGE if self._stream else self._query.limit
+        try:
+            deliver(octets if len(octets) <= limit else shorten(octets, limit))
+        except Exception:  # one client's trouble must not reach the others or the upstream
+            _LOG.exception("cannot deliver a reply")
+
+
+def _read(response: bytes) -> Entry:
+    """Give the entry of an upstream's response; a failure gets words."""
+    entry = from_response(response)
+    if entry.is_failure:
+        name = RCode(entry.rcode).name if entry.rcode in _RCODES else f"RCODE {entry.rcode}"
+        theirs = errors_of(Message.parse(response).edns)
+        told = "; ".join(f"{text or 'EDE'} ({code})" for code, text in theirs)
+        code = theirs[0][0] if theirs else EDE.OTHER
+        entry.options = _ede(code, f"the upstream answered {name}" + (f": {told}" if told else ""))
+        entry.rcode = RCode.SERVFAIL if entry.rcode in _OURS else entry.rcode
+    return entry
+
+
+_RCODES = frozenset(RCode)
+# An upstream's complaint about our query is no word about the client's: that one was well formed.
+_OURS = frozenset({RCode.FORMERR, RCode.NOTIMP, RCode.BADVERS, RCode.BADCOOKIE})
+
+
+def _ede(code: int, text: str) -> bytes:
+    return options_to_wire((extended_error(code, text),))
+
+
+def _failure(code: int, text: str) -> Entry:
+    return Entry(RCode.SERVFAIL, ttl_s=FAILURE_TTL_S, options=_ede(code, text), is_failure=True)
+
+
+def _refused(code: int, text: str) -> Entry:
+    return Entry(RCode.REFUSED, ttl_s=0, options=_ede(code, text))
+
+
+def _local(question: Question, decision: Answer) -> Entry:
+    options = tuple(extended_error(code, text) for code, text in decision.ede)
+    message = Message(
+        flags=decision.rcode & 15,
+        question=(question,),
+        answer=decision.records,
+        authority=decision.authority,
+        edns=EDNS(options=options),
+    )
+    ttl = min((record.ttl for record in (*message.answer, *message.authority)), default=LOCAL_TTL_S)
+    return from_message(message, ttl_s=min(ttl, LOCAL_TTL_S))

@@ -1,0 +1,142 @@
+"""Turn a configuration into who decides on a name and who is asked for it.
+
+Upstream groups outlive a reload that leaves them alone, with their connections and their part
+of the cache; everything else here is made anew and swapped in as a whole.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from secdns.bootstrap import Bootstrap
+from secdns.cache import Route
+from secdns.clock import boottime
+from secdns.config import Config
+from secdns.dns.edns import pad
+from secdns.dns.name import ROOT
+from secdns.endpoint import Endpoint
+from secdns.errors import ConnectError, TransportError
+from secdns.policy import Given, Hosts, QueryPolicies, from_pairs
+from secdns.policy.routes import Routes
+from secdns.providers import DEFAULT, PROVIDERS
+from secdns.transport import SCHEMES
+from secdns.upstream import Upstream, UpstreamGroup
+
+_Members = tuple[tuple[str, Endpoint], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Who decides and who is asked.
+
+    ``groups`` maps the number of an upstream group to it; ``default`` is for names that no
+    policy routes elsewhere. ``route`` gives the group's number for a name in lower case; None
+    stands for "always the default's, which is 0".
+    """
+
+    policies: QueryPolicies
+    groups: Mapping[int, UpstreamGroup]
+    default: UpstreamGroup
+    route: Route | None
+
+
+class Groups:
+    """The upstream groups in use, each with a number that stays while the group is unchanged.
+
+    The number is the cache partition: an answer of a group that is gone is never served again
+    (threat C4), one of a group that a reload left alone is. Times are the event loop's.
+    """
+
+    def __init__(self) -> None:
+        self._groups: dict[_Members, UpstreamGroup] = {}
+        self._next = 0
+        self._bootstrap = Bootstrap(self._ask_for_address, clock=boottime)
+
+    def build(self, config: Config, hosts: Hosts) -> Routing:
+        """Give the routing that ``config`` and the hosts file ask for; groups in use are reused."""
+        default = self._group((u.name, end) for u in config.upstreams for end in u.endpoints)
+        ways = {upstream.name: upstream.endpoints for upstream in config.upstreams}
+        routes: dict[bytes, int] = {}
+        groups = {default.number: default}
+        for entry in config.routes:
+            ends = ways[entry.via] if entry.endpoint is None else (entry.endpoint,)
+            group = self._group((entry.via, end) for end in ends)
+            groups[group.number] = group
+            routes.update(dict.fromkeys(entry.domains, group.number))
+        policies = QueryPolicies(Given(overrides=from_pairs(config.overrides), hosts=hosts, routes=routes))
+        return Routing(policies, groups, default, _route(routes, default.number))
+
+    async def keep_only(self, routing: Routing) -> None:
+        """Close every group that ``routing`` does not use."""
+        unused = [members for members, group in self._groups.items() if group.number not in routing.groups]
+        for group in [self._groups.pop(members) for members in unused]:
+            await group.aclose()
+
+    async def aclose(self) -> None:
+        """Close all groups; exchanges under way fail."""
+        await self._bootstrap.aclose()
+        for group in self._groups.values():
+            await group.aclose()
+        self._groups.clear()
+
+    def _group(self, ways: Iterable[tuple[str, Endpoint]]) -> UpstreamGroup:
+        members = tuple(ways)
+        group = self._groups.get(members)
+        if group is None:
+            lookup = self._bootstrap.lookup
+            group = UpstreamGroup([Upstream(name, end, lookup) for name, end in members], self._next)
+            self._next = (self._next + 1) % 65536
+            self._groups[members] = group
+        return group
+
+    async def _ask_for_address(self, query: bytes, deadline: float, sought: frozenset[str]) -> bytes:
+        """Ask an encrypted upstream whose own address is known (bootstrap).
+
+        The configured ones come first. Where none can help, the built-in defaults are asked,
+        whose addresses come with the program: they learn the name of an upstream, nothing else.
+        """
+        known = [
+            member
+            for group in tuple(self._groups.values())
+            for member in group.members
+            if _can_bootstrap(member.endpoint) and member.endpoint.host not in sought
+        ]
+        last: TransportError = ConnectError("there is no upstream to ask for the address")
+        loop = asyncio.get_running_loop()
+        for member in known or self._built_in(sought).members:
+            now = loop.time()
+            if now >= deadline:
+                break
+            try:
+                return await member.exchange(pad(query), now + (deadline - now) / 2)
+            except TransportError as error:
+                last = error
+        raise last
+
+    def _built_in(self, sought: frozenset[str]) -> UpstreamGroup:
+        catalogue = PROVIDERS()
+        return self._group(
+            (name, end)
+            for name in DEFAULT
+            for end in catalogue[name].endpoints.values()
+            if _can_bootstrap(end) and end.host not in sought
+        )
+
+
+def _can_bootstrap(endpoint: Endpoint) -> bool:
+    has_address = endpoint.is_ip or bool(endpoint.addresses)
+    return has_address and endpoint.is_encrypted and endpoint.scheme in SCHEMES
+
+
+def _route(routes: Mapping[bytes, int], default: int) -> Route | None:
+    """Give the function that tells the cache which group a name belongs to."""
+    if not routes and default == 0:
+        return None
+    below_root = routes.get(ROOT, default)
+    table = Routes(routes)
+
+    def route(name: bytes) -> int:
+        found = table.find(name)
+        return below_root if found is None else found.group
+
+    return route
