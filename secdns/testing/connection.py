@@ -1,0 +1,127 @@
+"""One accepted connection of a testing upstream: its number, its timers and its end."""
+
+import asyncio
+import socket
+import ssl
+import struct
+from asyncio.trsock import TransportSocket
+from collections.abc import Callable
+from typing import ClassVar, Literal, cast
+
+from secdns.testing.core import Core, Handshake
+from secdns.testing.faults import Faults
+
+
+class Connection(asyncio.Protocol):
+    """A server's side of a connection; subclasses speak the protocol.
+
+    ``closed`` is set when the connection is gone; no timer of it runs after that.
+    """
+
+    ALPN: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, core: Core, scheme: str, number: int) -> None:
+        self.core = core
+        self.scheme = scheme
+        self.number = number
+        self.answers = 0
+        self.closed = asyncio.Event()
+        self._transport: asyncio.Transport | None = None
+        self._timers: set[asyncio.TimerHandle] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.core.open.add(self)
+        tls = transport.get_extra_info("ssl_object")
+        if isinstance(tls, ssl.SSLObject):
+            name = self.core.server_names.get(tls)
+            self.core.handshakes.append(
+                Handshake(
+                    self.scheme,
+                    self.number,
+                    tls.version(),
+                    tls.selected_alpn_protocol(),
+                    name,
+                    bool(tls.session_reused),
+                )
+            )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self._transport = None
+        self.core.open.discard(self)
+        self.closed.set()
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether anything can still be written."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        """Send octets, unless the connection is closing."""
+        if self._transport is not None and data and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close in order: what was written goes out, TLS says goodbye, then FIN."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self, *, reset: bool = False) -> None:
+        """Close at once, with RST if ``reset``."""
+        if self._transport is None:
+            return
+        if reset:
+            linger_not(self._transport.get_extra_info("socket"))
+        self._transport.abort()
+
+    def end(self, how: Literal["fin", "rst"]) -> None:
+        """End the connection the way a fault wants it."""
+        if how == "fin":
+            self.close()
+        else:
+            self.abort(reset=True)
+
+    def later(self, delay_s: float, act: Callable[[], None]) -> None:
+        """Call ``act`` after ``delay_s`` seconds, but never on a connection that is gone."""
+
+        def fire() -> None:
+            self._timers.discard(timer)
+            act()
+
+        timer = asyncio.get_running_loop().call_later(delay_s, fire)
+        self._timers.add(timer)
+
+    def when_due(self, faults: Faults, act: Callable[[], None]) -> None:
+        """Answer now, after the delay, or when the test says so."""
+        if faults.hold:
+            self.core.held.append(act)
+        elif faults.delay_s:
+            self.later(faults.delay_s, act)
+        else:
+            act()
+
+    def drip(
+        self, faults: Faults, data: bytes, send: Callable[[bytes], None], done: Callable[[], None]
+    ) -> None:
+        """Send ``data`` an octet at a time, then call ``done``."""
+        if not self.is_open:
+            return
+        if not data:
+            done()
+            return
+        send(data[:1])
+        self.later(faults.drip_s, lambda: self.drip(faults, data[1:], send, done))
+
+    def was_last_answer(self) -> bool:
+        """Count an answer, and tell whether the connection may give no other."""
+        self.answers += 1
+        limit = self.core.faults.close_after
+        return limit is not None and self.answers >= limit
+
+
+def linger_not(sock: socket.socket | TransportSocket) -> None:
+    """Make the socket's close send RST and drop what was not sent."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
