@@ -1,0 +1,193 @@
+"""Put the program together, run it, reload it and take it down: the composition root.
+
+The order at start is the order of what can fail: configuration, sockets, then everything that
+cannot. A reload builds the new routing beside the old one and swaps it in one assignment; what
+is in flight ends on the upstreams it began with.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+from secdns.cache import Cache
+from secdns.clock import boottime
+from secdns.config import Config, load
+from secdns.errors import ConfigError
+from secdns.forwarder import Forwarder
+from secdns.listener import Limits, acl_for
+from secdns.listener.sockets import Bound, open_sockets, raise_descriptor_limit
+from secdns.listener.tcp import TCPServer
+from secdns.listener.udp import UDPServer
+from secdns.policy import Hosts, parse_hosts
+from secdns.routing import Groups
+from secdns.stats import Stats
+
+DRAIN_S = 1.5  # after SIGTERM for what is in flight; with the rest it ends inside 2 s (F32)
+STALL_S = 0.05  # a callback of the event loop that takes longer is logged (F33)
+HOSTS_FILE = Path("/etc/hosts")
+
+_LOG = logging.getLogger(__name__)
+
+
+class Daemon:
+    """The running program: listeners, forwarder, upstreams. Belongs to one event loop.
+
+    ``config_path`` is where ``reload`` reads; None means that there is no file.
+    """
+
+    def __init__(
+        self, config: Config, *, config_path: Path | None = None, hosts_file: Path | None = HOSTS_FILE
+    ) -> None:
+        self.config = config
+        self.stats = Stats()
+        self.bound: list[Bound] = []
+        self._config_path = config_path
+        self._hosts_file = hosts_file
+        self._groups = Groups()
+        routing = self._groups.build(config, read_hosts(hosts_file))
+        self.cache = Cache(
+            config.cache.size_octets, serve_stale=config.cache.serve_stale, route=routing.route
+        )
+        self.forwarder = Forwarder(self.cache, routing, stats=self.stats)
+        self.udp = UDPServer(self.forwarder, self.cache, clock=boottime, stats=self.stats)
+        limits = Limits(connections=raise_descriptor_limit())
+        self.tcp = TCPServer(self.forwarder, clock=boottime, limits=limits, stats=self.stats)
+
+    def listen(self) -> None:
+        """Open every listen address and begin to serve.
+
+        Raises:
+            ListenError: one of them cannot be opened; none is.
+        """
+        acl = self.config.server.acl
+        acls = {address.host: acl_for(address.host, acl) for address in self.config.server.listen}
+        self.bound = open_sockets(self.config.server.listen)
+        for bound in self.bound:
+            self.udp.listen(bound.udp, acls[bound.host])
+            self.tcp.listen(bound.tcp, acls[bound.host])
+
+    async def reload(self) -> None:
+        """Read the configuration and the hosts file again and go over to them.
+
+        A file with an error changes nothing. Listen addresses and ACL stay as they were at
+        start. Answers of upstream groups that did not change are kept, and no query is lost.
+        """
+        try:
+            config = load(self._config_path) if self._config_path else self.config
+        except ConfigError as error:
+            _LOG.error("the old configuration stays in force: %s", error)
+            return
+        if config.server != self.config.server:
+            _LOG.warning("[server] has changed; listen and acl take effect at the next start")
+        routing = self._groups.build(config, read_hosts(self._hosts_file))
+        self.config = replace(config, server=self.config.server)
+        self.forwarder.routing = routing
+        self.cache.route = routing.route
+        self.cache.serve_stale = config.cache.serve_stale
+        self.cache.resize(config.cache.size_octets)
+        self.cache.renew()
+        await self.forwarder.settle(DRAIN_S)
+        await self._groups.keep_only(self.forwarder.routing)
+        _LOG.info("configuration reloaded")
+
+    async def stop(self) -> None:
+        """Stop listening, let what is in flight be answered for a moment, close everything."""
+        deadline = asyncio.get_running_loop().time() + DRAIN_S
+        await asyncio.gather(self.udp.drain(deadline), self.tcp.drain(deadline))
+        self.forwarder.abandon()
+        await self._groups.aclose()
+
+
+def read_hosts(path: Path | None) -> Hosts:
+    """Give what the hosts file says; one that cannot be read says nothing."""
+    if path is None:
+        return Hosts()
+    try:
+        text = path.read_text(encoding="latin-1")
+    except OSError as error:
+        _LOG.warning("%s is left out: %s", path, error.strerror)
+        return Hosts()
+    hosts = parse_hosts(text)
+    for warning in hosts.warnings:
+        _LOG.warning("%s:%s", path, warning)
+    return hosts
+
+
+async def serve(daemon: Daemon, *, ready: Callable[[Daemon], Awaitable[None] | None] | None = None) -> None:
+    """Listen, say so, and serve until SIGTERM or SIGINT; SIGHUP reloads.
+
+    ``ready`` is called when queries are answered.
+
+    Raises:
+        ListenError: an address cannot be opened.
+    """
+    loop = asyncio.get_running_loop()
+    loop.slow_callback_duration = STALL_S
+    stop = asyncio.Event()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(daemon.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    daemon.listen()
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, reload)
+        for bound in daemon.bound:
+            _say(f"listening on {bound}")
+        _freeze_garbage()
+        if ready is not None and (waiting := ready(daemon)) is not None:
+            await waiting
+        await stop.wait()
+        _LOG.info("stopping")
+    finally:
+        for task in reloads:
+            task.cancel()
+        await daemon.stop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+
+
+def run(config: Config, *, config_path: Path | None, port: int | None = None) -> int:
+    """Run the daemon in the foreground until it is told to stop; give the exit code.
+
+    ``port`` replaces that of every listen address.
+
+    Raises:
+        Error: the start failed; nothing is left open.
+    """
+    if port is not None:
+        listen = tuple(replace(address, port=port) for address in config.server.listen)
+        config = replace(config, server=replace(config.server, listen=listen))
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="secdns: %(message)s")
+
+    async def main() -> None:
+        await serve(Daemon(config, config_path=config_path))
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main())
+    return 0
+
+
+def _say(text: str) -> None:
+    print(f"secdns: {text}", file=sys.stderr, flush=True)
+
+
+def _freeze_garbage() -> None:
+    """Spare the collector what lives long: its pauses would be ours.
+
+    Nothing of ours that is made per query is part of a cycle, so counting references frees it.
+    The collector is left for the cycles that exceptions and libraries make, and looks seldom.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
