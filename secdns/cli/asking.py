@@ -1,0 +1,207 @@
+"""Ask upstreams without a daemon: choose them from what a person wrote, then exchange.
+
+Shared by the commands that hold no state: `query`, `bench` and `demo`.
+"""
+
+import asyncio
+import difflib
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from secdns import endpoint as endpoints
+from secdns.cli.answer import TRANSPORTS, Answer
+from secdns.cli.lookup import Lookup
+from secdns.dns.edns import EDNS, pad
+from secdns.dns.message import Message, Question, make_query
+from secdns.endpoint import Endpoint
+from secdns.errors import ConfigError, EndpointError, FormatError, ProtocolError, TransportError
+from secdns.transport import SCHEMES, open_transport
+
+if TYPE_CHECKING:
+    from secdns.config import Config
+
+WAYS = "@tls://HOST, @https://HOST/dns-query, @udp://IP, @tcp://IP, @IP or @IP:PORT"
+
+
+class NoAnswer(TransportError):
+    """None of the endpoints answered; ``failed`` has each with what went wrong, at least one."""
+
+    def __init__(self, failed: Sequence[tuple[Endpoint, TransportError]]) -> None:
+        endpoint, last = failed[-1]
+        many = f"none of {len(failed)} upstreams answered"
+        super().__init__(
+            many if len(failed) > 1 else f"no answer from {endpoint.url}: {last}", hint=last.hint
+        )
+        self.failed = tuple(failed)
+
+
+def load_config(config_file: str | None) -> "Config":
+    """Give the configuration in ``config_file``, else the one that `secdns run` would use.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    from secdns import config
+
+    return config.load(Path(config_file) if config_file else None)
+
+
+def choose(text: str | None, config_file: str | None) -> tuple[Endpoint, ...]:
+    """Give the endpoints to try, in order, for what stands behind ``@``; None means the configured ones.
+
+    ``text`` is a URL, an IP address with or without port (plain DNS over UDP), the name of an
+    upstream in the configuration, or that of a built-in one.
+
+    Raises:
+        click.UsageError: it is none of these.
+        ConfigError: the configuration is needed and cannot be used.
+    """
+    if text is None:
+        return tuple(e for upstream in load_config(config_file).upstreams for e in upstream.endpoints)
+    if "://" in text:
+        return (_parse_url(text),)
+    plain = _plain(text)
+    if plain is not None:
+        return (plain,)
+    return _named(text, config_file)
+
+
+def adjust(
+    chosen: tuple[Endpoint, ...],
+    *,
+    ca_file: str | None = None,
+    addresses: Sequence[str] = (),
+    tcp: bool = False,
+) -> tuple[Endpoint, ...]:
+    """Give the endpoints with what the options add.
+
+    Raises:
+        click.UsageError: an option that has no meaning for such an upstream.
+    """
+    if tcp and any(e.is_encrypted for e in chosen):
+        raise click.UsageError("--tcp is for plain upstreams, an encrypted one chooses its own transport")
+    try:
+        dialled = tuple(endpoints.parse_address(address) for address in addresses)
+    except EndpointError as failure:
+        raise click.UsageError(f"--address: {failure}") from failure
+    changed = []
+    for e in chosen:
+        changed.append(
+            replace(
+                e,
+                scheme="tcp" if tcp else e.scheme,
+                ca_file=ca_file or e.ca_file,
+                addresses=dialled or e.addresses,
+            )
+        )
+    return tuple(changed)
+
+
+def build_query(question: Question, endpoint: Endpoint, *, dnssec: bool = False) -> bytes:
+    """Give a query in wire form; one that travels encrypted is padded (RFC 8467 §4.1)."""
+    wire = make_query(
+        question.name, question.rrtype, id=secrets.randbits(16), ad=dnssec, edns=EDNS(do=dnssec)
+    )
+    return pad(wire) if endpoint.is_encrypted else wire
+
+
+async def ask(
+    question: Question, candidates: Sequence[Endpoint], *, dnssec: bool, timeout_s: float
+) -> Answer:
+    """Put one question to the first endpoint that answers.
+
+    Each endpoint has an equal part of what is left of ``timeout_s``, so that a silent one leaves
+    time for the next.
+
+    Raises:
+        NoAnswer: none answered.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + timeout_s
+    failed: list[tuple[Endpoint, TransportError]] = []
+    for left, endpoint in zip(range(len(candidates), 0, -1), candidates, strict=True):
+        now = loop.time()
+        try:
+            answer = await ask_one(question, endpoint, deadline=now + (end - now) / left, dnssec=dnssec)
+        except TransportError as failure:
+            failed.append((endpoint, failure))
+        else:
+            return replace(answer, failed=tuple(failed))
+    raise NoAnswer(failed)
+
+
+async def ask_one(question: Question, endpoint: Endpoint, *, deadline: float, dnssec: bool) -> Answer:
+    """Put one question to one endpoint over a connection of its own.
+
+    Raises:
+        TransportError: no answer before ``deadline``, in seconds of the event loop's clock.
+    """
+    async with AsyncExitStack() as stack, aclosing(open_transport(endpoint, Lookup(stack))) as transport:
+        started = time.perf_counter()
+        wire = await transport.exchange(build_query(question, endpoint, dnssec=dnssec), deadline)
+        elapsed_s = time.perf_counter() - started
+        try:
+            response = Message.parse(wire)
+        except FormatError as failure:
+            raise ProtocolError(f"the response is not a DNS message: {failure}") from failure
+        return Answer(question, response, len(wire), endpoint, transport.facts(), elapsed_s)
+
+
+def _parse_url(text: str) -> Endpoint:
+    chosen = endpoints.parse(text)
+    if chosen.scheme not in SCHEMES:
+        raise EndpointError(
+            f"{text!r} needs {TRANSPORTS[chosen.scheme]}, which this version cannot speak",
+            hint=f"it speaks {', '.join(f'{scheme}://' for scheme in SCHEMES)}",
+        )
+    if not chosen.is_encrypted and not chosen.is_ip:
+        raise EndpointError(
+            f"{text!r} names a host, a plain upstream needs an IP address",
+            hint=f"for DNS over TLS write @tls://{chosen.host}",
+        )
+    return chosen
+
+
+def _plain(text: str) -> Endpoint | None:
+    """Read ``IP``, ``IP:PORT`` or ``[IPv6]:PORT`` as plain DNS over UDP; None if it is no address."""
+    if endpoints.is_ip_literal(text):
+        return endpoints.parse(f"udp://[{text}]" if ":" in text else f"udp://{text}")
+    host = text.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    if endpoints.is_ip_literal(host) or endpoints.is_ip_literal(text.strip("[]")):
+        return endpoints.parse(f"udp://{text}")
+    return None
+
+
+def _named(text: str, config_file: str | None) -> tuple[Endpoint, ...]:
+    """Find an upstream by its name in the configuration, then among the built-in ones.
+
+    A configuration that was not asked for and is broken is no reason not to ask a built-in one.
+    """
+    from secdns.providers import PROVIDERS
+
+    known = PROVIDERS()
+    try:
+        configured = {upstream.name: upstream.endpoints for upstream in load_config(config_file).upstreams}
+    except ConfigError:
+        if config_file is not None or text not in known:
+            raise
+        configured = {}
+    if text in configured:
+        return configured[text]
+    if text in known:
+        return tuple(e for e in known[text].endpoints.values() if e.scheme in SCHEMES)
+    near = difflib.get_close_matches(text, [*configured, *known], n=1)
+    if near:
+        hint = f"did you mean @{near[0]}?"
+    elif "." in text:
+        hint = f"a URL says how to reach it: @tls://{text} or @https://{text}/dns-query"
+    else:
+        hint = f"want {WAYS} or a name of secdns upstreams"
+    raise EndpointError(f"there is no upstream {text!r}", hint=hint)

@@ -1,0 +1,24 @@
+"""The exit codes of every command, in one place."""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """What a command tells the program that started it.
+
+    0 to 4 are the outcome of a query; the others are those of BSD's sysexits.h, and 128 plus the
+    signal's number for an end that somebody else wanted.
+    """
+
+    OK = 0
+    NO_RECORDS = 1  # NXDOMAIN or NODATA
+    FAILURE = 2  # SERVFAIL, REFUSED or any other RCODE that is no answer
+    BOGUS = 3  # kept for local validation; not used by this version
+    NETWORK = 4  # no upstream answered
+    USAGE = 64
+    UNAVAILABLE = 69  # an address cannot be listened on
+    INTERNAL = 70
+    CANNOT_WRITE = 73
+    CONFIG = 78
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141

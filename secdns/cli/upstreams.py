@@ -1,0 +1,101 @@
+"""`secdns upstreams`: the built-in upstreams, so that a person can choose."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from secdns.cli import terminal
+from secdns.errors import ConfigError
+
+if TYPE_CHECKING:  # loaded when the command runs
+    from secdns.config import UpstreamConfig
+    from secdns.providers import Provider
+
+EPILOG = """\b
+filtering   what the upstream refuses to resolve: none, malware, ads or family
+logging     what its operator says it keeps: none, anonymised, yes or unknown
+transports  doh, dot, doh3, doq; in brackets what this version does not speak yet
+
+\b
+To use one, write into the configuration (secdns config init makes one):
+  [[upstream]]
+  name = "quad9"
+or ask it once: secdns query example.com @quad9
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option("--config", "config_file", metavar="FILE", help="Mark what this configuration uses.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array, see secdns(1).")
+def upstreams(config_file: str | None, as_json: bool) -> int:
+    """List the built-in upstreams: who runs them, what they filter and what they keep."""
+    from secdns import providers
+
+    used = _used(config_file)
+    known = providers.PROVIDERS()
+    in_use = {upstream.name for upstream in used if upstream.name in known}
+    if as_json:
+        terminal.out_json([_object(p, p.id in in_use, p.id in providers.DEFAULT) for p in known.values()])
+        return 0
+    columns = ("", "name", "operator", "country", "filtering", "logging", "dnssec", "transports")
+    terminal.table(columns, [_row(p, p.id in in_use) for p in known.values()])
+    terminal.out()
+    terminal.out("* is in use." if in_use else "None of these is in use.")
+    for upstream in used:
+        if upstream.name not in in_use:
+            urls = ", ".join(e.url for e in upstream.endpoints)
+            terminal.out(f"The configuration also has {upstream.name}: {urls}")
+    return 0
+
+
+def _used(config_file: str | None) -> tuple["UpstreamConfig", ...]:
+    """Give the upstreams in use; a broken file that nobody named must not hide the list."""
+    from secdns.cli.asking import load_config
+
+    try:
+        return load_config(config_file).upstreams
+    except ConfigError as failure:
+        if config_file is not None:
+            raise
+        terminal.explain(failure, goes_on=True)
+        return ()
+
+
+def _row(provider: "Provider", in_use: bool) -> tuple[str, ...]:
+    spoken = _spoken(provider)
+    silent = [t for t in provider.transports if t not in spoken]
+    return (
+        "*" if in_use else "",
+        provider.id,
+        provider.operator,
+        provider.country,
+        provider.filtering,
+        provider.logging,
+        {True: "yes", False: "no", None: "unknown"}[provider.dnssec],
+        " ".join(spoken) + (f" [{' '.join(silent)}]" if silent else ""),
+    )
+
+
+def _object(provider: "Provider", in_use: bool, is_default: bool) -> dict[str, object]:
+    return {
+        "name": provider.id,
+        "title": provider.name,
+        "operator": provider.operator,
+        "country": provider.country,
+        "homepage": provider.homepage,
+        "filtering": provider.filtering,
+        "logging": provider.logging,
+        "dnssec": provider.dnssec,
+        "client_subnet": provider.ecs,
+        "transports": {name: provider.endpoints[name].url for name in provider.transports},
+        "spoken": _spoken(provider),
+        "addresses": list(provider.addresses),
+        "in_use": in_use,
+        "default": is_default,
+    }
+
+
+def _spoken(provider: "Provider") -> list[str]:
+    from secdns.transport import SCHEMES
+
+    return [name for name in provider.transports if provider.endpoints[name].scheme in SCHEMES]

@@ -1,0 +1,71 @@
+"""The upstream that the commands ask, and where they find their configuration."""
+
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from secdns.testing import DEMO_ZONES, FakeUpstream
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[FakeUpstream]:
+    """An upstream with the demo's zones."""
+    async with FakeUpstream(DEMO_ZONES) as up:
+        yield up
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory where secdns.toml is looked for, and nowhere else."""
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that refuses connections: bound, so that nobody else gets it, and deaf."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+@pytest.fixture
+def world(upstream: FakeUpstream, home: Path, closed_port: int) -> dict[str, str]:
+    """The names that scripts may use in braces."""
+    first_is_down = home / "first-is-down.toml"
+    first_is_down.write_text(
+        f'''
+        [[upstream]]
+        name = "down"
+        url = "tls://127.0.0.1:{closed_port}"
+
+        [[upstream]]
+        name = "works"
+        url = "{upstream.tls_url}"
+        addresses = ["127.0.0.1"]
+        ca_file = "{upstream.ca_file}"
+        '''
+    )
+    all_down = home / "all-down.toml"
+    all_down.write_text(
+        f'[[upstream]]\nname = "one"\nurl = "tls://127.0.0.1:{closed_port}"\n'
+        f'[[upstream]]\nname = "two"\nurl = "https://127.0.0.1:{closed_port}"\n'
+    )
+    broken = home / "broken.toml"
+    broken.write_text("[server]\nlisten = 53\n")
+    return {
+        "tls": upstream.tls_url,
+        "https": upstream.https_url,
+        "udp": upstream.udp_url,
+        "tcp": upstream.tcp_url,
+        "port": str(upstream.port("udp")),
+        "closed": str(closed_port),
+        "trust": f"--ca-file {upstream.ca_file} --address 127.0.0.1",
+        "home": str(home),
+        "first_is_down": str(first_is_down),
+        "all_down": str(all_down),
+        "broken": str(broken),
+    }
