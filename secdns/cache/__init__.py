@@ -12,10 +12,12 @@ entry of an older generation is not served until ``revive`` says that it still h
 
 from collections.abc import Callable, Iterable
 
-from secdns.cache.entry import Entry, from_message, from_plain_response, from_response, shorten
-from secdns.cache.eviction import Store
+from secdns.cache.entry import Entry, shorten
+from secdns.cache.eviction import MAX_HITS, Store
+from secdns.cache.response import from_message, from_plain_response, from_response
 from secdns.dns.name import is_subdomain
 from secdns.dns.peek import Query, read_query
+from secdns.dns.wire import skip_plain_name
 from secdns.iana import RCode
 
 __all__ = [
@@ -35,7 +37,8 @@ MAX_HOT = 4 * 1024 * 1024  # octets of finished replies kept for the current sec
 
 Route = Callable[[bytes], int]  # a name in lower case -> the upstream group that answers for it
 
-_NX = b"\0\0"  # in place of the type: NXDOMAIN holds for every type (RFC 2308 §5)
+_NXDOMAIN = int(RCode.NXDOMAIN)
+_RETIRED = -1  # the generation of what is never served again and waits for its eviction
 
 
 class Cache:
@@ -98,7 +101,8 @@ class Cache:
         reply = entry.reply(query, now)
         if len(reply) > query.limit:
             return query
-        if self._hot_octets < MAX_HOT and int(now) == self._second:
+        second = self._second
+        if second <= now < second + 1 <= entry.expires and self._hot_octets < MAX_HOT:
             self.hot[wire[2:]] = reply[2:]
             self._hot_octets += 160 + len(wire) + len(reply)
         return reply
@@ -115,24 +119,26 @@ class Cache:
         entries = self._store.entries
         entry = entries.get(key)
         if entry is None or now >= entry.expires or entry.generation != self.generation:
-            entry = entries.get(key[:-5] + _NX + key[-3:])
+            entry = entries.get(key[:-5] + key[-3:])
             if entry is None or now >= entry.expires or entry.generation != self.generation:
                 return None
-        if entry.hits < 3:
+        if entry.hits < MAX_HITS:
             entry.hits += 1
         return entry
 
     def older(self, key: bytes) -> list[Entry]:
         """Give what is held under ``key`` of an upstream's, past its time or of an older generation.
 
-        Answers made here are left out: policy makes them anew.
+        The newest comes first. Answers made here are left out: policy makes them anew.
         """
         entries = self._store.entries
         typed = entries.get(key)
-        absent = entries.get(key[:-5] + _NX + key[-3:])
+        absent = entries.get(_absent(key))
         if typed is None and absent is None:
             return []
         held = [entry for entry in (typed, absent) if entry is not None]
+        if typed is not None and absent is not None and absent.stored > typed.stored:
+            held.reverse()
         return [entry for entry in held if not entry.is_local and entry.generation >= self._floor]
 
     def revive(self, older: Iterable[Entry], now: float) -> Entry | None:
@@ -157,25 +163,33 @@ class Cache:
     def store(self, key: bytes, entry: Entry, now: float) -> None:
         """Keep ``entry`` under ``key`` for its TTL; with TTL 0 only note its time.
 
-        A failure never takes the place of an answer that may still be served stale: that
+        An answer takes the place of whatever is held, even if it is not kept itself (RFC 8767
+        §4). A failure never takes the place of an answer that may still be served stale: that
         answer is marked not to be refreshed for 30 s instead (RFC 8767 §5).
         """
         entry.stored = now
         entry.expires = now + entry.ttl_s
         entry.generation = self.generation
-        if entry.ttl_s <= 0:
+        if entry.is_failure:
+            if (held := self.stale(self.older(key), now)) is not None:
+                held.retry_at = now + STALE_RETRY
+            elif entry.ttl_s > 0:
+                self._store.put(key, entry)
             return
-        if entry.is_failure and (held := self.stale(self.older(key), now)) is not None:
-            held.retry_at = now + STALE_RETRY
-            return
-        absent = key[:-5] + _NX + key[-3:]
-        if entry.rcode == RCode.NXDOMAIN and not entry.full.answers:
-            if (typed := self._store.entries.get(key)) is not None:
-                typed.generation = -1
+        absent = _absent(key)
+        if entry.rcode == _NXDOMAIN and not entry.full.answers:
+            self._retire(key)
             key = absent
-        elif not entry.is_failure and (gone := self._store.entries.get(absent)) is not None:
-            gone.generation = -1  # the name exists after all (RFC 8767 §4)
-        self._store.put(key, entry)
+        else:
+            self._retire(absent)  # the name exists after all
+        if entry.ttl_s <= 0 or not self._store.put(key, entry):
+            self._retire(key)
+
+    def _retire(self, key: bytes) -> None:
+        """Never serve again what is held under ``key``."""
+        entry = self._store.entries.get(key)
+        if entry is not None:
+            entry.generation = _RETIRED
 
     def renew(self) -> None:
         """Begin a new generation: nothing is served before policy has looked at it again."""
@@ -191,9 +205,12 @@ class Cache:
             self._floor = self.generation
             return dropped
         dropped = 0
+        name = name.lower()
         for key, entry in self._store.entries.items():
-            if entry.generation >= self._floor and is_subdomain(key[:-5], name):
-                entry.generation = -1
+            if name not in key or entry.generation < self._floor:  # cheap, and true of nearly all
+                continue
+            if is_subdomain(key[: skip_plain_name(key, 0)], name):
+                entry.generation = _RETIRED
                 dropped += 1
         self._clear_hot()
         return dropped
@@ -206,3 +223,11 @@ class Cache:
         if self.hot:
             self.hot.clear()
             self._hot_octets = 0
+
+
+def _absent(key: bytes) -> bytes:
+    """Give the key of an NXDOMAIN: without the type, for it holds for every type (RFC 2308 §5).
+
+    No type can be confused with it, whatever its number: the key is shorter.
+    """
+    return key[:-5] + key[-3:]

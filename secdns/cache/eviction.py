@@ -5,9 +5,11 @@ moves to the main queue only if it was asked for again; what left the small queu
 by its hash for a while, so that its return counts as a second request. A flood of random names
 thus washes through the small queue and never reaches the hot names. Two more rules: an entry
 above 4 KiB is admitted at its second request only, and a domain (two rightmost labels) that
-holds over a quarter of the space gets no second chances, so its own entries go first.
+holds over a quarter of the space gets no second chances: it may fill what nobody else uses, but
+what others asked for twice stays.
 """
 
+from array import array
 from collections import deque
 
 from secdns.cache.entry import Entry, Share
@@ -16,18 +18,24 @@ MAX_ENTRY = 16 * 1024  # octets; above, an answer is passed on and not kept
 DOORKEEPER = 4 * 1024  # octets; above, an answer is kept at its second request
 SMALL_PART = 10  # the small queue's part of the space, as a divisor
 DOMAIN_PART = 4  # one domain's part of the space, as a divisor
-MAX_HITS = 3  # more are not counted
+MAX_HITS = 3  # requests counted of one entry, each good for a second chance in the main queue
 MAX_CHANCES = 64  # second chances given in one eviction; bounds the work of one store
-OVERHEAD = 480  # octets of Python objects around one entry, as measured by tests/cache
-_KEY_TAIL = 5  # type, CD and group after the name in a key
+OVERHEAD = 440  # octets of Python objects around one entry, as measured by tests/cache
+SECOND_BODY = 90  # … and around the records for clients without DO, where they differ
+DOMAINS = 1024  # domains are told apart by this many hash buckets
+MIN_GHOSTS, MAX_GHOSTS = 1024, 1 << 20  # what was evicted is remembered in this many hash buckets
+_GHOST_PART = 512  # octets of space for each of them
 
 
 class Store:
-    """Entries by key, at most ``limit`` octets of them (keys and object overhead counted)."""
+    """Entries by key, at most ``limit`` octets of them (keys and object overhead counted).
+
+    Hashes of keys decide what shares a bucket; Python salts them anew in every process, so
+    nobody outside can aim at one (PYTHONHASHSEED).
+    """
 
     __slots__ = (
-        "_ghost",
-        "_ghost_order",
+        "_ghosts",
         "_main",
         "_shares",
         "_small",
@@ -44,33 +52,34 @@ class Store:
         self._small: deque[bytes] = deque()
         self._main: deque[bytes] = deque()
         self._small_octets = 0
-        self._ghost: set[int] = set()
-        self._ghost_order: deque[int] = deque()
-        self._shares: dict[bytes, Share] = {}
+        self._ghosts = array("H", bytes(2 * min(max(limit // _GHOST_PART, MIN_GHOSTS), MAX_GHOSTS)))
+        self._shares = tuple(Share() for _ in range(DOMAINS))
 
     def put(self, key: bytes, entry: Entry) -> bool:
         """Keep ``entry``, evicting others as needed. False: it was not admitted."""
-        size = OVERHEAD + len(key) + len(entry.full.octets) + len(entry.options)
-        if entry.plain is not entry.full:
-            size += 112 + len(entry.plain.octets)
-        old = self.entries.get(key)
-        if old is not None and size <= MAX_ENTRY:
-            self._replace(key, old, entry, size)
-        elif old is not None or size > MAX_ENTRY:
+        full = entry.full
+        size = OVERHEAD + len(key) + len(entry.options) + full.size
+        if entry.plain is not full:
+            size += SECOND_BODY + entry.plain.size
+        if size > MAX_ENTRY:
             return False
+        entry.size = size
+        old = self.entries.get(key)
+        if old is not None:
+            self._replace(key, old, entry)
         else:
-            seen = hash(key) in self._ghost
+            mark = hash(key)
+            at = mark % len(self._ghosts)
+            seen = self._ghosts[at] == (mark >> 40 & 0xFFFF | 1)
             if size > DOORKEEPER and not seen:
-                self._remember(key)
+                self._ghosts[at] = mark >> 40 & 0xFFFF | 1
                 return False
-            entry.size = size
-            entry.in_main = seen
-            share = self._share(key)
+            entry.share = share = self._shares[hash(domain_of(key)) % DOMAINS]
+            entry.in_main = in_main = seen and share.octets * DOMAIN_PART <= self.limit
             share.octets += size
-            entry.share = share
             self.entries[key] = entry
             self.octets += size
-            if seen:
+            if in_main:
                 self._main.append(key)
             else:
                 self._small.append(key)
@@ -80,16 +89,14 @@ class Store:
             chances = self._evict(chances)
         return True
 
-    def _replace(self, key: bytes, old: Entry, entry: Entry, size: int) -> None:
-        entry.size = size
+    def _replace(self, key: bytes, old: Entry, entry: Entry) -> None:
         entry.in_main = old.in_main
         entry.hits = old.hits
         entry.share = old.share
-        grown = size - old.size
+        grown = entry.size - old.size
         self.entries[key] = entry
         self.octets += grown
-        if entry.share is not None:
-            entry.share.octets += grown
+        entry.share.octets += grown
         if not entry.in_main:
             self._small_octets += grown
 
@@ -98,38 +105,20 @@ class Store:
         from_small = bool(self._small) and (self._small_octets * SMALL_PART > self.limit or not self._main)
         key = self._small.popleft() if from_small else self._main.popleft()
         entry = self.entries[key]
-        share = entry.share or self._share(key)
-        greedy = share.octets * DOMAIN_PART > self.limit
         if from_small:
             self._small_octets -= entry.size
-        if entry.hits and not greedy and chances:
+        if entry.hits and chances and entry.share.octets * DOMAIN_PART <= self.limit:
             entry.hits = 0 if from_small else entry.hits - 1
             entry.in_main = True
             self._main.append(key)
             return chances - 1
         del self.entries[key]
         self.octets -= entry.size
-        share.octets -= entry.size
-        if not share.octets:
-            del self._shares[share.domain]
+        entry.share.octets -= entry.size
         if from_small:
-            self._remember(key)
+            mark = hash(key)
+            self._ghosts[mark % len(self._ghosts)] = mark >> 40 & 0xFFFF | 1
         return chances
-
-    def _remember(self, key: bytes) -> None:
-        mark = hash(key)
-        if mark not in self._ghost:
-            self._ghost.add(mark)
-            self._ghost_order.append(mark)
-            if len(self._ghost_order) > max(len(self.entries), 1024):
-                self._ghost.discard(self._ghost_order.popleft())
-
-    def _share(self, key: bytes) -> Share:
-        domain = domain_of(key)
-        share = self._shares.get(domain)
-        if share is None:
-            share = self._shares[domain] = Share(domain)
-        return share
 
 
 def domain_of(key: bytes) -> bytes:
@@ -138,4 +127,4 @@ def domain_of(key: bytes) -> bytes:
     while size := key[at]:
         before, last = last, at
         at += 1 + size
-    return key[before : len(key) - _KEY_TAIL]
+    return key[before : at + 1]
