@@ -31,6 +31,9 @@ LONG = b"\1a" * 127 + b"\0"  # 255 octets, the most labels a name can have
         pytest.param(b"\1a\0\1b\xc0\x0c\1c\xc0\x0f", 19, b"\1c\1b\1a\0", 23, id="two hops"),
         pytest.param(LONG, 12, LONG, 267, id="255 octets, 127 labels"),
         pytest.param(LONG + b"\xc0\x0c", 267, LONG, 269, id="255 octets by pointer"),
+        pytest.param(
+            b"\1a" * 126 + b"\0\1b\xc0\x0c", 265, b"\1b" + LONG[2:], 269, id="255 octets in two parts"
+        ),
         pytest.param(b"\x3f" + b"x" * 63 + b"\0", 12, b"\x3f" + b"x" * 63 + b"\0", 77, id="label of 63"),
         pytest.param(b"\4\0.\xff\xc0\0", 12, b"\4\0.\xff\xc0\0", 18, id="any octet in a label"),
     ],
@@ -64,6 +67,8 @@ def test_name_is_read(octets: bytes, at: int, want: bytes, after: int) -> None:
         pytest.param(b"\1a" * 127 + b"\1\0", 12, id="256 octets"),
         pytest.param(b"\1a" * 128 + b"\0", 12, id="257 octets, 128 labels"),
         pytest.param(LONG + b"\1b\xc0\x0c", 267, id="257 octets by pointer"),
+        pytest.param(b"\1a" * 126 + b"\0\2bc\xc0\x0c", 265, id="256 octets by pointer"),
+        pytest.param(b"\1a" * 126 + b"\0\2bc\xc0\x0c\xc1\x09", 270, id="pointer to 256 octets in two parts"),
         pytest.param(b"\1a" * 64 + b"\0" + b"\1b" * 64 + b"\xc0\x0c", 141, id="two halves of 129 octets"),
         pytest.param(b"\3ww", 12, id="label past the end"),
         pytest.param(b"\x3f", 12, id="label length and nothing more"),
@@ -104,6 +109,26 @@ def test_pointer_chain_is_followed_for_16_hops_T1_O1(pointers: int, is_refused: 
     assert refused(scan, wire) is is_refused
     assert cpu_ms(lambda: refused(Message.parse, wire)) < 20
     assert cpu_ms(lambda: refused(scan, wire)) < 20
+
+
+@pytest.mark.parametrize(("pointers", "is_refused"), [(15, False), (16, False), (17, True), (200, True)])
+def test_chain_of_remembered_names_counts_every_hop_T1(pointers: int, is_refused: bool) -> None:
+    """Each owner is a pointer to the owner before, so every one but the last was read already."""
+    owners = [pointer(12), *(pointer(17 + 12 * i) for i in range(pointers - 1))]
+    wire = response(*(record(owner, RRType.A, b"") for owner in owners), question=ROOT_QUESTION)
+    assert refused(Message.parse, wire) is is_refused
+    assert refused(scan, wire) is is_refused
+
+
+def test_remembered_target_may_not_overlap_another_name_9267_1() -> None:
+    """At 200 a name ends with a pointer whose second octet, at 203, begins a pointer back to 200."""
+    wire = bytes(200) + b"\1a\xc0\xc0\xc8" + pointer(200) + pointer(203)
+    names = NameReader(wire)
+    assert names.read(205) == (b"\1a\0", 207)
+    with pytest.raises(FormatError):
+        names.read(207)
+    with pytest.raises(FormatError):
+        read_name(wire, 207)
 
 
 def regions() -> tuple[bytes, list[bytes]]:
@@ -230,11 +255,11 @@ def test_equal_name_is_written_as_a_pointer() -> None:
 
 def test_no_pointer_leads_beyond_its_14_bits() -> None:
     writer = Writer()
-    writer.octets += bytes(0x3FFF)
+    writer.octets += bytes(0x3FFE)
     writer.name(b"\1a\1b\0")  # the first label can be pointed to, the second cannot
     writer.name(b"\1b\0")
     writer.name(b"\1a\1b\0")
-    assert bytes(writer.octets[0x3FFF:]) == b"\1a\1b\0" + b"\1b\0" + b"\xff\xff"
+    assert bytes(writer.octets[0x3FFE:]) == b"\1a\1b\0" + b"\1b\0" + b"\xff\xfe"
 
 
 def test_rewound_names_are_no_targets() -> None:
