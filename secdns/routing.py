@@ -108,9 +108,12 @@ class Groups:
             if now >= deadline:
                 break
             try:
-                return await member.exchange(pad(query), now + (deadline - now) / 2)
+                response = await member.exchange(pad(query), now + (deadline - now) / 2)
             except TransportError as error:
                 last = error
+            else:
+                member.answered(loop.time())
+                return response
         raise last
 
     def _built_in(self, sought: frozenset[str]) -> UpstreamGroup:

@@ -27,6 +27,7 @@ from secdns.errors import (
     FormatError,
     Overloaded,
     ProtocolError,
+    StatusError,
     TransportError,
 )
 from secdns.iana import EDE, RCode
@@ -41,7 +42,7 @@ MAX_BACKOFF_S = 60.0
 LONE_RETRY_S = 0.5  # with every upstream in back-off, one query in this time tries all the same
 MAX_SILENT = 2  # times overtaken with nothing heard before the connection is given up
 
-_UNUSABLE = frozenset({RCode.FORMERR, RCode.SERVFAIL, RCode.NOTIMP, RCode.REFUSED})
+_ANSWERS = frozenset({RCode.NOERROR, RCode.NXDOMAIN, RCode.YXDOMAIN})
 _LOG = logging.getLogger(__name__)
 
 
@@ -58,8 +59,10 @@ class Upstream:
         self.is_encrypted = endpoint.scheme not in {"udp", "tcp"}
         self.failures = 0  # in a row
         self.back_at = 0.0  # before this time others are preferred
+        self.not_before = 0.0  # before this time it wants no query at all (Retry-After)
         self.answered_at = 0.0
         self._silent = 0
+        self._exchanges = 0  # when it was last silent
 
     def query(self, question: bytes, cd: bool) -> bytes:
         """Give the query to send: ID 0, RD, an OPT of our own, nothing of the client's but the question.
@@ -70,22 +73,26 @@ class Upstream:
         head = b"\0\0\1\x10\0\1\0\0\0\0\0\1" if cd else b"\0\0\1\0\0\1\0\0\0\0\0\1"
         return head + question + _opt(len(question), self.is_encrypted)
 
-    async def exchange(self, query: bytes, deadline: float) -> bytes:
+    async def exchange(self, query: bytes, deadline: float, *, is_retry: bool = False) -> bytes:
         """Give the response; a connection that died first is replaced and asked once more.
+
+        ``is_retry`` says that this is that second time. Whether the response can be used is for
+        the caller to find out, who says ``answered`` then.
 
         Raises:
             TransportError: no usable connection or no answer.
         """
+        began = asyncio.get_running_loop().time()
         try:
             try:
-                response = await self.transport.exchange(query, deadline)
+                return await self.transport.exchange(query, deadline)
             except ConnectionLost:
-                response = await self.transport.exchange(query, deadline)
+                if is_retry:
+                    raise
+                return await self.transport.exchange(query, deadline)
         except TransportError as error:
-            self.failed(error)
+            self.failed(error, began)
             raise
-        self.answered(asyncio.get_running_loop().time())
-        return response
 
     def answered(self, now: float) -> None:
         """Take an answer into account: whatever was held against the upstream is over."""
@@ -94,19 +101,29 @@ class Upstream:
         if self.failures:
             _LOG.info("upstream %s answers again", self.name)
             self.failures = 0
-            self.back_at = 0.0
+            self.back_at = self.not_before
 
-    def failed(self, error: TransportError) -> None:
-        """Take a failure into account: others are preferred for a while that grows."""
+    def failed(self, error: TransportError, since: float) -> None:
+        """Take a failure into account: others are preferred for a while that grows.
+
+        ``since`` is when the query was sent. What fails all queries of the moment counts once, and
+        one that was not answered in time does not count while others are: that name is slow.
+        """
         if isinstance(error, Overloaded):  # our own queue, not its fault
             return
-        self.failures += 1
-        wait = min(FIRST_BACKOFF_S * 2.0 ** min(self.failures - 1, 10), MAX_BACKOFF_S)
-        wait *= random.uniform(0.8, 1.2)  # noqa: S311  spreads retries, guards nothing
-        wait = max(wait, error.retry_after_s or 0.0)
-        self.back_at = max(self.back_at, asyncio.get_running_loop().time() + wait)
-        level = logging.WARNING if self.failures == 1 else logging.DEBUG
-        _LOG.log(level, "upstream %s failed: %s", self.name, error)
+        if isinstance(error, DeadlineExceeded) and self.answered_at >= since:
+            return
+        now = asyncio.get_running_loop().time()
+        spread = random.uniform(0.8, 1.2)  # noqa: S311  spreads retries, guards nothing
+        if isinstance(error, StatusError) and error.retry_after_s:
+            self.not_before = max(self.not_before, now + error.retry_after_s * (spread + 0.2))
+        if now >= self.back_at:
+            self.failures += 1
+            backoff_s = FIRST_BACKOFF_S * 2.0 ** min(self.failures - 1, 7)
+            self.back_at = now + spread * min(backoff_s, MAX_BACKOFF_S)
+            level = logging.WARNING if self.failures == 1 else logging.DEBUG
+            _LOG.log(level, "upstream %s failed: %s", self.name, error)
+        self.back_at = max(self.back_at, self.not_before)
 
     def overtaken(self, since: float) -> None:
         """Note that another upstream answered first; total silence since then makes this one suspect.
@@ -116,10 +133,14 @@ class Upstream:
         """
         if self.answered_at >= since:
             return
+        exchanges = self.transport.facts().exchanges
+        if exchanges != self._exchanges:  # answers that came too late to be wanted are a sign of life
+            self._silent = 0
+            self._exchanges = exchanges
         self._silent += 1
         if self._silent >= MAX_SILENT:
             self._silent = 0
-            self.failed(DeadlineExceeded(f"silent for {HEDGE_S:g} s, {MAX_SILENT} times in a row"))
+            self.failed(DeadlineExceeded(f"silent for {HEDGE_S:g} s, {MAX_SILENT} times in a row"), since)
             self.transport.reset()
 
     def reset(self) -> None:
@@ -127,6 +148,7 @@ class Upstream:
         self.transport.reset()
         self.failures = 0
         self.back_at = 0.0
+        self.not_before = 0.0
         self._silent = 0
 
 
@@ -143,13 +165,14 @@ def _opt(question_size: int, is_encrypted: bool) -> bytes:
 class _Ask(Generic[T]):
     """What one query of a group carries along its attempts."""
 
-    __slots__ = ("cd", "deadline", "question", "read")
+    __slots__ = ("cd", "deadline", "lost", "question", "read")
 
     def __init__(self, question: bytes, cd: bool, deadline: float, read: Callable[[bytes], T]) -> None:
         self.question = question
         self.cd = cd
         self.deadline = deadline
         self.read = read
+        self.lost: Upstream | None = None  # whose connection died once already under this query
 
 
 class _Failure(Exception, Generic[T]):
@@ -259,26 +282,27 @@ class _Express(Generic[T]):
 
     def set_result(self, response: bytes) -> None:
         first = self._members[0]
-        first.answered(asyncio.get_running_loop().time())
         self._cancel = None
         try:
             value = self._ask.read(response)
         except FormatError as error:
-            self._failed(_unusable(first, error))
+            self._failed(_unusable(first, error, self.due - HEDGE_S))
             return
-        if response[3] & 15 in _UNUSABLE:
-            self._failed(_refused(first, response, value))
-        else:
+        first.answered(asyncio.get_running_loop().time())
+        if response[3] & 15 in _ANSWERS:
             self.finish(value, None)
+        else:
+            self._failed(_refused(first, response, value))
 
     def set_exception(self, error: TransportError) -> None:
         self._cancel = None
         first = self._members[0]
         if isinstance(error, ConnectionLost) and self._later is None:
             self._group.unwatch(self)
+            self._ask.lost = first
             self.fall_back(self._members)  # once more, on a fresh connection
             return
-        first.failed(error)
+        first.failed(error, self.due - HEDGE_S)
         self._failed(_Failure([(first, error)]))
 
     def _failed(self, failure: _Failure[T]) -> None:
@@ -374,12 +398,17 @@ class UpstreamGroup:
         self._hedges.pop(hedged, None)
 
     def _candidates(self, now: float) -> Sequence[Upstream]:
-        """Give the members to try, in order: those that are well, else all if it is time again."""
+        """Give the members to try, in order: those that are well, else those that may be."""
         well = [member for member in self.members if member.back_at <= now]
-        if not well and now >= self._lone_retry_at:
-            self._lone_retry_at = now + LONE_RETRY_S
-            return sorted(self.members, key=lambda member: member.back_at)
-        return well
+        if well:
+            return well
+        willing = [member for member in self.members if member.not_before <= now]
+        if failed_once := [member for member in willing if member.failures <= 1]:
+            return failed_once  # too little to be certain, and there is nobody else
+        if now < self._lone_retry_at:
+            return ()
+        self._lone_retry_at = now + LONE_RETRY_S
+        return sorted(willing, key=lambda member: member.back_at)
 
     async def ask(self, members: Sequence[Upstream], ask: _Ask[T]) -> T:
         """Ask the first member, hedged by the others; ask the others if it fails.
@@ -439,34 +468,43 @@ class UpstreamGroup:
 
     async def aclose(self) -> None:
         """Close the transports; exchanges under way fail."""
+        await asyncio.gather(*(member.transport.aclose() for member in self.members))
+        self._hedges.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for member in self.members:
-            await member.transport.aclose()
 
 
 async def _ask_one(member: Upstream, ask: _Ask[T]) -> T:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     try:
-        response = await member.exchange(member.query(ask.question, ask.cd), ask.deadline)
+        query = member.query(ask.question, ask.cd)
+        response = await member.exchange(query, ask.deadline, is_retry=ask.lost is member)
         value = ask.read(response)
     except FormatError as error:
-        raise _unusable(member, error) from error
+        raise _unusable(member, error, began) from error
     except TransportError as error:
         raise _Failure([(member, error)]) from error
-    if response[3] & 15 in _UNUSABLE:
+    member.answered(loop.time())
+    if response[3] & 15 not in _ANSWERS:
         raise _refused(member, response, value)
     return value
 
 
-def _unusable(member: Upstream, error: FormatError) -> _Failure[Any]:
+def _unusable(member: Upstream, error: FormatError, since: float) -> _Failure[Any]:
     unusable = ProtocolError(f"unusable answer: {error}")
-    member.failed(unusable)
+    member.failed(unusable, since)
     return _Failure([(member, unusable)])
 
 
 def _refused(member: Upstream, response: bytes, value: T) -> _Failure[T]:
-    return _Failure([(member, ProtocolError(f"answered {RCode(response[3] & 15).name}"))], value)
+    rcode = response[3] & 15
+    name = RCode(rcode).name if rcode in _RCODES else f"RCODE {rcode}"
+    return _Failure([(member, ProtocolError(f"answered {name}"))], value)
+
+
+_RCODES = frozenset(RCode)
 
 
 def _exhausted(reasons: Sequence[tuple[Upstream, TransportError]]) -> TransportError:

@@ -19,6 +19,7 @@ from h2.events import (
     Event,
     InformationalResponseReceived,
     RemoteSettingsChanged,
+    RequestReceived,
     ResponseReceived,
     StreamEnded,
     StreamReset,
@@ -251,9 +252,9 @@ class DoH2Connection(Connection):
 
     def received(self, data: bytes) -> None:
         self._flush()  # h2 forgets what it has not sent when GOAWAY comes
-        if not self._is_bearable(self._counter.count(data)):
-            return
         try:
+            if not self._is_bearable(self._counter.count(data)):
+                return
             for event in self._h2.receive_data(data):
                 self._on_event(event)
                 if self.error is not None:
@@ -317,6 +318,8 @@ class DoH2Connection(Connection):
             self._on_goaway(event)
         elif isinstance(event, InformationalResponseReceived):
             self._on_informational(event)
+        elif isinstance(event, RequestReceived):
+            self.fail(ProtocolError(f"{self.peer} asks us something"))  # a server may not (RFC 9113 §8)
 
     def _on_informational(self, event: InformationalResponseReceived) -> None:
         request = self._requests.get(event.stream_id or 0)

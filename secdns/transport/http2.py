@@ -17,9 +17,8 @@ from typing import Final
 
 from h2.config import H2Configuration
 from h2.connection import ConnectionInputs, ConnectionState, H2Connection, H2ConnectionStateMachine
-from h2.errors import ErrorCodes
 from h2.events import Event
-from h2.exceptions import ProtocolError
+from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream, StreamState
 from h2.utilities import HeaderValidationFlags, validate_headers
@@ -29,7 +28,8 @@ from hpack.table import HeaderTable
 STREAM_WINDOW: Final = 128 * 1024  # a body of 65,535 octets and its padding fit without an update
 CONNECTION_WINDOW: Final = 4 * 1024 * 1024
 MAX_HEADER_LIST: Final = 64 * 1024  # octets, counted as in RFC 9113 §6.5.2
-FRAME_HEADER: Final = 9
+FRAME_HEADER: Final = 9  # octets
+MAX_FRAME: Final = 16 * 1024  # octets after the header; we never allow more (RFC 9113 §4.2)
 
 _MAX_BLOCKS: Final = 64  # remembered header blocks each way
 _MAX_BLOCK: Final = 512  # octets; a longer one is not worth remembering
@@ -69,7 +69,7 @@ class Client(H2Connection):
                 SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST,
             },
         )
-        self._requests: list[bytes] = []
+        self._unsent: list[bytes] = []  # what was written past h2, and what h2 wrote before
         self.initiate_connection()
         self.increment_flow_control_window(CONNECTION_WINDOW)
 
@@ -90,8 +90,9 @@ class Client(H2Connection):
             self.send_headers(stream, block_headers)
             if fits:
                 self.send_data(stream, body, end_stream=True)
-            self._requests.append(super().data_to_send())  # streams and header blocks keep their order
             return size if fits else 0
+        if rest := super().data_to_send():  # SETTINGS ACK before a block made for the new table, resets too
+            self._unsent.append(rest)
         block = self.encoder.encode(block_headers)
         if len(block) > self.max_outbound_frame_size:
             raise ProtocolError("header block of a request does not fit a frame")
@@ -109,7 +110,7 @@ class Client(H2Connection):
         self.streams[stream] = sent
         self.highest_outbound_stream_id = stream
         self.outbound_flow_control_window -= size
-        self._requests += (
+        self._unsent += (
             _FRAME.pack(len(block) >> 8, len(block) & 0xFF, _HEADERS, _END_HEADERS, stream),
             block,
             _FRAME.pack(size >> 8, size & 0xFF, _DATA, _END_STREAM, stream),
@@ -117,19 +118,15 @@ class Client(H2Connection):
         )
         return size
 
-    def reset_stream(self, stream_id: int, error_code: ErrorCodes | int = 0) -> None:
-        """Reset a stream; the server sees it before any request that is made after it."""
-        super().reset_stream(stream_id, error_code)
-        self._requests.append(super().data_to_send())
-
     def data_to_send(self, amount: int | None = None) -> bytes:
-        """Give all that is to be written, requests and resets in their order."""
+        """Give all that is to be written, in its order."""
         rest = super().data_to_send()
-        if not self._requests:
+        if not self._unsent:
             return rest
-        requests = b"".join(self._requests)
-        self._requests.clear()
-        return requests + rest
+        self._unsent.append(rest)
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        return data
 
     @property
     def open_outbound_streams(self) -> int:
@@ -151,15 +148,16 @@ class _States(H2ConnectionStateMachine):
 class _Table(HeaderTable):
     """A dynamic table that tells whether it changed."""
 
-    version = 0
+    added = 0
 
     def add(self, name: bytes, value: bytes) -> None:
-        self.version += 1
+        self.added += 1
         super().add(name, value)
 
-    def _shrink(self) -> None:
-        self.version += 1
-        super()._shrink()
+    @property
+    def version(self) -> tuple[int, int, int]:
+        """Differs from an earlier one if an entry was added or evicted since, or the size changed."""
+        return self.added, self.maxsize, len(self.dynamic_entries)
 
 
 class _MemoEncoder(Encoder):
@@ -180,10 +178,17 @@ class _MemoEncoder(Encoder):
 
     @header_table_size.setter
     def header_table_size(self, value: int) -> None:
+        """Follow the server's SETTINGS; the next block says the smallest size since the last, and the size.
+
+        hpack would say every size in between, and forget about a change that is announced twice
+        (RFC 7541 §4.2).
+        """
+        if value == self.header_table.maxsize:
+            return
         self._blocks.clear()
         self.header_table.maxsize = value
-        if self.header_table.resized:
-            self.table_size_changes.append(value)
+        smallest = min(value, *self.table_size_changes, value)
+        self.table_size_changes = [value] if smallest == value else [smallest, value]
 
     def encode(self, headers: "list[Header]", huffman: bool = True) -> bytes:  # type: ignore[override]
         key = headers[-1]
@@ -224,14 +229,21 @@ class _MemoDecoder(Decoder):
 
 
 class FrameCounter:
-    """Count the frames that begin in a stream of octets, without looking into them."""
+    """Count the frames that begin in a stream of octets, without looking into them.
+
+    `h2` would gather up to 16 MB of a frame before it finds it too large; here its header is enough.
+    """
 
     def __init__(self) -> None:
         self._skip = 0  # octets of the frame under way that are still to come
         self._head = b""  # of a frame header that is not complete
 
     def count(self, data: bytes) -> int:
-        """Give the number of frames whose headers are complete with ``data`` and were not before."""
+        """Give the number of frames whose headers are complete with ``data`` and were not before.
+
+        Raises:
+            FrameTooLargeError: a frame is larger than we allow (RFC 9113 §4.2).
+        """
         end = len(data)
         at = self._skip
         if at >= end:
@@ -244,7 +256,10 @@ class FrameCounter:
         frames = 0
         while end - at >= FRAME_HEADER:
             frames += 1
-            at += FRAME_HEADER + (data[at] << 16 | data[at + 1] << 8 | data[at + 2])
+            size = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
+            if size > MAX_FRAME:
+                raise FrameTooLargeError(f"frame of {size} octets, at most {MAX_FRAME} are allowed")
+            at += FRAME_HEADER + size
         if at < end:
             self._head = data[at:]
             self._skip = 0

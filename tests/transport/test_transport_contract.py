@@ -19,7 +19,16 @@ from secdns.errors import (
 from secdns.testing import FakeUpstream
 from secdns.transport import Transport, open_transport
 from tests.transport.conftest import Reach
-from tests.transport.support import ALL, ENCRYPTED, STREAMS, ask, no_lookup, query_for, right_answer
+from tests.transport.support import (
+    ALL,
+    ENCRYPTED,
+    STREAMS,
+    ask,
+    deadline_in,
+    no_lookup,
+    query_for,
+    right_answer,
+)
 
 every_scheme = pytest.mark.parametrize("scheme", ALL)
 every_stream = pytest.mark.parametrize("scheme", STREAMS)
@@ -364,3 +373,74 @@ def test_transport_loads_only_what_its_scheme_needs(url: str, absent: set[str]) 
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(loaded.stdout.split()) & absent == set()
+
+
+class Note:
+    """A waiter that asks again from within the failure, as Upstream does when a connection died."""
+
+    def __init__(self, transport: Transport, again: bool) -> None:
+        self.transport = transport
+        self.again = again
+        self.errors: list[TransportError] = []
+        self.outcome: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+
+    def done(self) -> bool:
+        return self.outcome.done()
+
+    def set_result(self, response: bytes, /) -> None:
+        self.outcome.set_result(response)
+
+    def set_exception(self, error: TransportError, /) -> None:
+        self.errors.append(error)
+        if self.again:
+            self.again = False
+            if self.transport.begin(query_for(), deadline_in(), self) is not None:
+                return
+        self.outcome.set_result(None)
+
+
+@every_encrypted
+async def test_begin_without_a_connection_does_nothing(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    transport = reach(up.endpoint(scheme))
+    assert transport.begin(query_for(), deadline_in(), Note(transport, again=False)) is None
+    assert up.connections[scheme] == 0
+
+
+@every_encrypted
+async def test_begin_answers_the_waiter_on_the_open_connection(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint(scheme))
+    await ask(transport)
+    note = Note(transport, again=False)
+    assert transport.begin(query_for(), deadline_in(), note) is not None
+    assert (await note.outcome or b"")[:2] == query_for()[:2]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "fault"),
+    [("tls", "close_mid"), ("tls", "wrong_question"), ("https", "close_mid"), ("https", "goaway")],
+)
+async def test_waiter_that_asks_again_at_once_is_not_sent_back_to_a_dying_connection(
+    scheme: str, fault: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint(scheme))
+    await ask(transport)
+    setattr(up.faults, fault, {"close_mid": "rst", "goaway": "zero", "wrong_question": True}[fault])
+    note = Note(transport, again=True)
+    assert transport.begin(query_for(), deadline_in(), note) is not None
+    await note.outcome
+    assert len(note.errors) == 1  # begin() had no connection to offer then; exchange() opens one
+
+
+@every_encrypted
+async def test_waiter_that_asks_again_when_its_time_is_up_keeps_its_new_deadline(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint(scheme))
+    await ask(transport)
+    up.faults.silent, up.faults.times = True, 1
+    note = Note(transport, again=True)
+    assert transport.begin(query_for(), deadline_in(0.05), note) is not None
+    assert await note.outcome is not None
+    assert [type(error) for error in note.errors] == [DeadlineExceeded]

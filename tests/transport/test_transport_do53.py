@@ -4,6 +4,7 @@ import asyncio
 import collections
 import socket
 from collections.abc import AsyncIterator, Callable
+from typing import cast
 
 import pytest
 
@@ -27,8 +28,7 @@ class Resolver(asyncio.DatagramProtocol):
         self.transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
+        self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self.seen.append((addr[1], data))

@@ -98,7 +98,7 @@ async def test_id_of_an_unanswered_query_is_not_used_again_C3(
     batch = [query_for(1, id=number) for number in range(200 - silent)]
     for _ in range(350):
         unanswered = [
-            asyncio.ensure_future(transport.exchange(query_for(0), deadline_in())) for _ in range(20)
+            asyncio.ensure_future(transport.exchange(query_for(0), deadline_in())) for _ in range(silent)
         ]
         got = await asyncio.gather(*(transport.exchange(query, deadline_in()) for query in batch))
         assert got == [echo(query) for query in batch]
