@@ -41,16 +41,12 @@ class Responder(Protocol):
         deliver: Callable[[bytes | None], None],
         asked: Query | None = None,
     ) -> None:
-        """Call ``deliver`` once, perhaps at once, with what ``answer`` would give. Raises nothing.
+        """Call ``deliver`` once, perhaps at once, with the complete reply to ``query``.
 
-        ``asked`` is what ``cached`` gave for the same octets, if it gave a Query.
-        """
-
-    async def answer(self, query: bytes, *, stream: bool) -> bytes | None:
-        """Give the complete reply to ``query``, shaped for a stream or for a datagram.
-
-        None means drop in silence (QR=1). Raises nothing but CancelledError. Nobody cancels it
-        because a client went away: what the upstream sends is still wanted for the cache (F31).
+        The reply is shaped for a stream or for a datagram; None means drop in silence (QR=1).
+        ``asked`` is what ``cached`` gave for the same octets, if it gave a Query. Raises nothing.
+        A client that goes away stops nothing: what the upstream sends is still wanted for the
+        cache (F31).
         """
 
 

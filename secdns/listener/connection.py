@@ -177,10 +177,10 @@ class Connection:
         for _ in range(MESSAGES_A_TURN):
             if not self._waiting or self._unsent or self._in_flight >= pipelined:
                 break
+            self._in_flight += 1
             reply = self._server.ask(self._waiting.popleft(), self)
-            if reply is None:
-                self._in_flight += 1
-            else:
+            if reply is not None:
+                self._in_flight -= 1
                 self._send(reply)
         self.settle()
 

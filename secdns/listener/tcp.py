@@ -1,7 +1,7 @@
 """Answer DNS over TCP as RFC 7766 wants it: pipelined, out of order, one write per message.
 
-    accept ──▶ Connection: octets ─Framer─▶ waiting ─┬─ cached() ──────────────▶ frame ─▶ send
-                                                     └─ task: await answer() ──▶ frame ─▶ send
+    accept ──▶ Connection: octets ─Framer─▶ waiting ─┬─ cached() ──────────▶ frame ─▶ send
+                                                     └─ submit() … deliver ─▶ frame ─▶ send
 
 Sockets stand directly under the event loop's readers and writers, not under asyncio's streams or
 transports. That is what lets ``accept`` shed load when descriptors run out, where asyncio would
@@ -16,6 +16,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 from secdns.listener import Acl, Limits, Responder
@@ -81,7 +82,7 @@ class TCPServer:
         self._left_alone: set[socket.socket] = set()
         # In order of use, the longest unused first.
         self._connections: dict[Connection, None] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_flight = 0
         self._nothing_left = asyncio.Event()
         self._nothing_left.set()
         self._reserve: int | None = None
@@ -96,7 +97,7 @@ class TCPServer:
     @property
     def in_flight(self) -> int:
         """Queries that are being answered now, those whose client has left included."""
-        return len(self._tasks)
+        return self._in_flight
 
     def listen(self, sock: socket.socket, acl: Acl | None = None) -> None:
         """Accept clients from ``sock``, which listens and is non-blocking; the server owns it now.
@@ -123,7 +124,8 @@ class TCPServer:
         """Stop accepting and reading, let what is in flight be answered, and close everything.
 
         At ``deadline``, in seconds of the loop's clock, or when this is cancelled, whatever is
-        left is cut off. Nothing of the server is open or runs afterwards (F32).
+        left is cut off. Nothing of the server is open afterwards (F32); the reply to a query that
+        is still in flight then goes nowhere.
         """
         for sock in list(self._listeners):
             self.unlisten(sock)
@@ -133,14 +135,10 @@ class TCPServer:
             async with asyncio.timeout_at(deadline):
                 await self._nothing_left.wait()
         except TimeoutError:
-            _LOG.info("tcp: %d queries were not answered in time to stop", len(self._tasks))
+            _LOG.info("tcp: %d queries were not answered in time to stop", self._in_flight)
         finally:
             for connection in list(self._connections):
                 connection.abort()
-            for task in list(self._tasks):
-                task.cancel()
-        # _forget() has taken the tasks out by the time they are done; there is nothing to retrieve.
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # Accepting.
 
@@ -241,31 +239,23 @@ class TCPServer:
     # What connections ask for.
 
     def ask(self, query: bytes, connection: Connection) -> bytes | None:
-        """Give the reply at once, or None and see to it that ``connection.answered`` is called."""
+        """Give the reply at once, or None; then ``connection.answered`` gets it, perhaps at once."""
         self.stats.queries += 1
         held = self.responder.cached(query, self._clock())
-        if isinstance(held, bytes) and not held[2] & _TC:  # what was cut for a datagram is of no use here
-            self.stats.hits += 1
-            return held
-        task = self._loop.create_task(self._answer(query, connection))
-        self._tasks.add(task)
+        if isinstance(held, bytes):
+            if not held[2] & _TC:
+                self.stats.hits += 1
+                return held
+            held = None  # cut for a datagram and of no use here
+        self._in_flight += 1
         self._nothing_left.clear()
-        task.add_done_callback(self._forget)
+        self.responder.submit(query, stream=True, deliver=partial(self._deliver, connection), asked=held)
         return None
 
-    async def _answer(self, query: bytes, connection: Connection) -> None:
-        """Get one reply. Goes on without a client: the answer is still wanted for the cache (F31)."""
-        reply = None
-        try:
-            reply = await self.responder.answer(query, stream=True)
-        except Exception:
-            _LOG.exception("tcp: a query could not be answered")
-            connection.abort()  # better than silence: the client can ask again
-        finally:
-            connection.answered(reply)
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+    def _deliver(self, connection: Connection, reply: bytes | None) -> None:
+        """Take one reply; the client may be gone."""
+        self._in_flight -= 1
+        connection.answered(reply)
         self._note_end()
 
     def touched(self, connection: Connection) -> None:
@@ -280,7 +270,7 @@ class TCPServer:
 
     def _note_end(self) -> None:
         if not self._connections:
-            if not self._tasks:
+            if not self._in_flight:
                 self._nothing_left.set()
             if self._timer is not None and not self._left_alone:
                 self._timer.cancel()

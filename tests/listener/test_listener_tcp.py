@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from secdns.dns.peek import Query
 from secdns.listener import Acl, Limits
 from secdns.listener.connection import MESSAGES_A_TURN
 from secdns.listener.tcp import TCPServer
+
+Deliver = Callable[[bytes | None], None]
 
 # Long enough for a slow machine to do honest work in, short enough to wait for.
 SHORT_S = 0.2
@@ -43,6 +46,7 @@ class Echo:
         self.asked: list[int] = []
         self.done: list[int] = []
         self.released = asyncio.Event()
+        self.tasks: set[asyncio.Task[None]] = set()
 
     def cached(self, wire: bytes, now: float) -> bytes | None:
         match wire[12:]:
@@ -54,15 +58,24 @@ class Echo:
                 return wire[:2] + b"\x83\x80" + wire[4:]
         return None
 
-    async def answer(self, wire: bytes, *, stream: bool) -> bytes | None:
+    def submit(self, wire: bytes, *, stream: bool, deliver: Deliver, asked: Query | None = None) -> None:
         assert stream
+        if wire[12:] == b"now":
+            deliver(reply_to(wire))
+            return
+        task = asyncio.create_task(self._answer(wire, deliver))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _answer(self, wire: bytes, deliver: Deliver) -> None:
+        deliver(await self._reply(wire))
+
+    async def _reply(self, wire: bytes) -> bytes | None:
         number = int.from_bytes(wire[:2])
         self.asked.append(number)
         match wire[12:]:
             case b"drop":
                 return None
-            case b"boom":
-                raise RuntimeError("boom")
             case b"big":
                 return reply_to(wire, self.BIG)
             case b"hold" | b"big hold":
@@ -221,6 +234,14 @@ async def test_cached_reply_needs_no_task(serve: Serve) -> None:
     client = await bench.client()
     assert await client.ask(query(7, b"hit")) == reply_to(query(7, b"hit"))
     assert (bench.responder.asked, bench.server.stats.hits) == ([], 1)
+
+
+async def test_reply_that_is_there_at_once_needs_no_task(serve: Serve) -> None:
+    bench = serve(Limits(pipelined=1))
+    client = await bench.client()
+    wires = [query(number, b"now") for number in range(5)]
+    await client.send(*wires)
+    assert [await client.receive() for _ in wires] == [reply_to(wire) for wire in wires]
 
 
 async def test_reply_cut_for_a_datagram_is_not_sent_over_a_stream(serve: Serve) -> None:
@@ -521,17 +542,6 @@ async def test_answer_is_awaited_although_the_client_has_left_F31(
     await bench.until(lambda: bench.server.connections == 1)
 
 
-async def test_failing_responder_ends_the_connection_not_the_server(
-    serve: Serve, caplog: pytest.LogCaptureFixture
-) -> None:
-    bench = serve()
-    client, other = await bench.client(), await bench.client()
-    await client.send(query(1, b"boom"))
-    await client.ended()
-    assert [record.message for record in caplog.records] == ["tcp: a query could not be answered"]
-    assert await other.ask(query(2)) == reply_to(query(2))
-
-
 async def drain(bench: Bench, after_s: float) -> None:
     await bench.server.drain(asyncio.get_running_loop().time() + after_s)
 
@@ -558,7 +568,9 @@ async def test_drain_cuts_off_at_its_deadline_F32(serve: Serve) -> None:
     await bench.until(lambda: bench.server.in_flight == 1)
     await drain(bench, 0.05)
     await client.ended()
-    assert (bench.server.in_flight, bench.responder.done) == (0, [])
+    assert (bench.server.in_flight, bench.responder.done) == (1, [])
+    bench.responder.released.set()
+    await bench.until(lambda: bench.server.in_flight == 0)  # and its reply goes nowhere
 
 
 async def test_drain_cuts_off_a_client_that_does_not_read_F32(serve: Serve) -> None:
