@@ -1,0 +1,190 @@
+"""Measure secdns and its peers side by side, on loopback, in one run.
+
+    .venv/bin/python -m tests.bench [--rounds 3] [--json FILE] [--only SECTION …] [--quick]
+
+Needs the Debian packages that ``tests/run`` installs; who is not found is left out and named.
+Every candidate forwards to the same upstream: a dnsdist that makes up an answer for every name, over DoT,
+DoH and plain DNS. Each measurement starts its candidate afresh; rounds go through the candidates forwards and
+backwards by turns, and the table gives medians. It takes about four minutes a round. Let nothing else run
+meanwhile: the one who asks, the upstream and the candidate already share the machine's cores.
+
+Compare within a table only: the numbers depend on the machine, the ratios much less.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.bench import measure, report
+from tests.bench.candidates import CANDIDATES, PACKAGES, SECDNS, Candidate
+from tests.bench.measure import QUICK, Sample, Scale, Unusable
+from tests.lab import servers
+from tests.lab.programs import MissingProgram, NotReady, find
+from tests.lab.servers import Upstream
+
+Measure = Callable[[Candidate, Path, Upstream, str, Scale], Sample]
+
+BUSY = 0.5
+"""A load average above this at the start gets a warning."""
+
+
+def _tls(candidate: Candidate) -> str | None:
+    return "tls" if "tls" in candidate.schemes else None
+
+
+def _https(candidate: Candidate) -> str | None:
+    return "https" if "https" in candidate.schemes else None
+
+
+def _cached(candidate: Candidate) -> str | None:
+    return candidate.schemes[0] if candidate.caches else None
+
+
+def _memory(candidate: Candidate) -> str | None:
+    if not candidate.caches:
+        return None
+    return "https" if candidate.name == SECDNS else candidate.schemes[0]  # the budget is for DoH/2
+
+
+def _startup(candidate: Candidate) -> str | None:
+    return candidate.schemes[0] if candidate.name != "unbound-long" else None
+
+
+SECTIONS: dict[str, tuple[Measure, Callable[[Candidate], str | None]]] = {
+    "cached": (measure.cached, _cached),
+    "miss-tls": (measure.missed, _tls),
+    "miss-https": (measure.missed, _https),
+    "latency-tls": (measure.latency, _tls),
+    "latency-https": (measure.latency, _https),
+    "memory": (measure.memory, _memory),
+    "startup": (measure.startup, _startup),
+}
+"""Section -> how it is measured, and over which scheme a candidate takes part (None: it does not)."""
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def measure_all(
+    candidates: Sequence[Candidate], sections: Sequence[str], rounds: int, scale: Scale, directory: Path
+) -> tuple[dict[str, dict[str, list[Sample]]], list[str]]:
+    """Run every section for every candidate, ``rounds`` times; give the samples, and what went wrong."""
+    samples: dict[str, dict[str, list[Sample]]] = {section: {} for section in sections}
+    remarks: list[str] = []
+    certificates = servers.make_certificates(directory / "certificates")
+    with servers.dnsdist(directory / "upstream", certificates) as upstream:
+        for number in range(rounds):
+            for section in sections:
+                how, scheme_of = SECTIONS[section]
+                for candidate in candidates if number % 2 == 0 else reversed(candidates):
+                    scheme = scheme_of(candidate)
+                    if scheme is None:
+                        continue
+                    place = directory / f"{section}-{candidate.name}-{number}"
+                    load = measure.load_average()
+                    say(f"round {number + 1}/{rounds}: {section}: {candidate.name} (load {load:.2f})")
+                    try:
+                        sample = how(candidate, place, upstream, scheme, scale)
+                    except (Unusable, NotReady, OSError) as problem:
+                        remarks.append(f"{section}, {candidate.name}, round {number + 1}: {problem}")
+                        say(f"  {problem}")
+                        continue
+                    samples[section].setdefault(candidate.name, []).append(sample)
+    return samples, remarks
+
+
+def medians(samples: dict[str, dict[str, list[Sample]]], order: Sequence[Candidate]) -> report.Results:
+    return {
+        section: {
+            candidate.name: {
+                metric: statistics.median(sample[metric] for sample in found[candidate.name])
+                for metric in found[candidate.name][0]
+            }
+            for candidate in order
+            if candidate.name in found
+        }
+        for section, found in samples.items()
+        if found
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured (default 3)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write samples, medians and budgets there")
+    parser.add_argument(
+        "--only", nargs="+", choices=list(SECTIONS), metavar="SECTION", help="/".join(SECTIONS)
+    )
+    parser.add_argument("--candidates", nargs="+", metavar="NAME", help="leave the others out")
+    parser.add_argument(
+        "--quick", action="store_true", help="small amounts: to see that it works, not to believe"
+    )
+    options = parser.parse_args(argv)
+
+    remarks: list[str] = []
+    try:
+        for program in ("dnsdist", "dnsperf"):
+            find(program)
+    except MissingProgram as missing:
+        say(f"tests.bench: error: {missing}\ntests.bench: hint: tests/run installs it, as root")
+        return 69
+    present = []
+    for candidate in CANDIDATES:
+        if options.candidates and candidate.name not in options.candidates:
+            continue
+        if candidate.is_found():
+            present.append(candidate)
+        else:
+            remarks.append(
+                f"{candidate.name}: not found ({PACKAGES.get(candidate.program, candidate.program)})"
+            )
+    if (load := measure.load_average()) > BUSY:
+        remarks.append(f"the load average was {load:.2f} at the start: something else was running")
+    remarks += [f"{candidate.name}: {candidate.note}" for candidate in present if candidate.note]
+
+    versions = {candidate.name: candidate.version() for candidate in present}
+    begun = datetime.now(UTC)
+    with tempfile.TemporaryDirectory(prefix="secdns-bench-") as directory:
+        samples, problems = measure_all(
+            present,
+            options.only or list(SECTIONS),
+            options.rounds,
+            QUICK if options.quick else Scale(),
+            Path(directory),
+        )
+    remarks += problems
+    results = medians(samples, present)
+    where = report.machine()
+    print(
+        f"{begun:%Y-%m-%d}, {where.cores} × {where.cpu}, {where.system}, Linux {where.kernel}, "
+        f"Python {where.python}; medians of {options.rounds}\n"
+    )
+    print(report.text(results, versions, remarks))
+    if options.json:
+        document = {
+            "date": begun.isoformat(timespec="seconds"),
+            "machine": asdict(where),
+            "versions": versions,
+            "rounds": options.rounds,
+            "quick": options.quick,
+            "load_average_at_start": load,
+            "load_average_at_end": os.getloadavg()[0],
+            "medians": results,
+            "budgets": report.as_json(results),
+            "samples": samples,
+            "remarks": remarks,
+        }
+        options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

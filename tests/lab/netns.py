@@ -1,0 +1,69 @@
+"""A network namespace with its own resolv.conf: a machine whose only resolver is 127.0.0.1, port 53."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.programs import find
+
+ETC = Path("/etc/netns")
+
+
+class NoNamespaces(Exception):
+    """We may not make network namespaces here (not root, or the kernel refuses)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    name: str
+    prefix: tuple[str, ...]
+    """Put this before a command to run it inside; it execs, so the pid stays the command's own."""
+
+    def run(self, *argv: str, timeout_s: float = 15.0) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self.prefix, *argv], capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+
+
+RESOLV_CONF = "nameserver 127.0.0.1\noptions timeout:5 attempts:1\n"
+
+
+@contextmanager
+def namespace(resolv_conf: str = RESOLV_CONF) -> Iterator[Namespace]:
+    """Make a namespace with only loopback in it, and remove all of it at the end.
+
+    ``ip netns exec`` binds every file of /etc/netns/NAME over the one in /etc, for that command only.
+
+    Raises:
+        MissingProgram: iproute2 is not installed.
+        NoNamespaces: the kernel or our rights do not allow it.
+    """
+    ip = find("ip")
+    name = f"secdns-lab-{os.getpid()}"
+    etc = ETC / name
+    try:
+        made = subprocess.run([ip, "netns", "add", name], capture_output=True, text=True, check=False)
+        if made.returncode != 0:
+            raise NoNamespaces(made.stderr.strip())
+        prefix = (ip, "netns", "exec", name)
+        try:
+            etc.mkdir(parents=True, exist_ok=True)
+            (etc / "resolv.conf").write_text(resolv_conf)
+            (etc / "hosts").write_text("127.0.0.1 localhost\n")
+            (etc / "nsswitch.conf").write_text("hosts: files dns\n")
+        except OSError as error:
+            raise NoNamespaces(str(error)) from error
+        inside = Namespace(name, prefix)
+        up = inside.run(ip, "link", "set", "lo", "up")
+        if up.returncode != 0:
+            raise NoNamespaces(up.stderr.strip())
+        yield inside
+    finally:
+        subprocess.run([ip, "netns", "delete", name], capture_output=True, check=False)
+        shutil.rmtree(etc, ignore_errors=True)
+        with suppress(OSError):
+            ETC.rmdir()  # only when it is empty
