@@ -15,7 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("endpoint", "paths", "stats", "clock"),
     ("dns", "providers"),
-    ("policy", "cache", "config", "transport"),
+    ("dnssec", "policy", "cache", "config", "transport"),
     ("bootstrap",),
     ("upstream",),
     ("routing",),
@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 RANKS = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
-PURE = {"iana", "errors", "endpoint", "stats", "dns", "policy", "cache"}
+PURE = {"iana", "errors", "endpoint", "stats", "dns", "dnssec", "policy", "cache"}
 IMPURE_MODULES = {
     "asyncio", "datetime", "http", "logging", "os", "pathlib", "random", "secrets", "select", "selectors",
     "signal", "socket", "ssl", "subprocess", "tempfile", "threading", "time", "urllib",

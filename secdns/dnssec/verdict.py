@@ -1,0 +1,61 @@
+"""What validation gives, and what it asks on the way (RFC 4033 §5, RFC 4035 §4.3)."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from secdns.dns.message import Message
+from secdns.iana import EDE
+
+
+class Status(Enum):
+    """The security status of an RRset, a zone or a whole answer (RFC 4035 §4.3)."""
+
+    SECURE = "secure"  # a chain of signatures leads from a trust anchor to it
+    INSECURE = "insecure"  # proven to have no chain: the zone is not signed, or not in a way we can check
+    BOGUS = "bogus"  # there should be a chain and it is broken
+    INDETERMINATE = "indeterminate"  # what would tell could not be had
+
+
+class Ask(NamedTuple):
+    """A question that validation needs answered, of class IN, with DO and CD set.
+
+    ``name`` is in wire form and lower case.
+    """
+
+    name: bytes
+    rrtype: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something is not secure: an Extended DNS Error (RFC 8914 §4) and half a sentence.
+
+    ``text`` names the zone, and what else a person needs: key tag, times. Lower case, no period.
+    """
+
+    ede: EDE
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a whole answer is worth.
+
+    ``reason`` is None if and only if all of it is secure. ``ttl_s`` is how long it may be kept on
+    account of its signatures (RFC 4035 §5.3.3); bogus and indeterminate ones give 0.
+    ``message`` holds only the records that carry the verdict: whatever else came was dropped. It
+    is the very object that came if nothing was.
+    """
+
+    status: Status
+    message: Message
+    reason: Reason | None = None
+    ttl_s: int = 0
+
+
+Batch = tuple[Ask, ...]
+Answers = tuple[Message | None, ...]  # in the order of the asks; None: there was no usable answer
+Validation = Generator[Batch, Answers, Verdict]
+"""An empty batch asks nothing: it gives the event loop a turn, and is sent an empty tuple."""
