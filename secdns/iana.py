@@ -1,7 +1,8 @@
 """Name the numbers of the IANA registries that secdns interprets.
 
 Registries: https://www.iana.org/assignments/dns-parameters (types, classes, opcodes, RCODEs,
-EDNS options, Extended DNS Errors) and https://www.iana.org/assignments/dns-sec-alg-numbers.
+EDNS options, Extended DNS Errors), https://www.iana.org/assignments/dns-sec-alg-numbers and
+https://www.iana.org/assignments/ds-rr-types.
 A number that is not listed here is still legal on the wire: code takes ``int`` and compares.
 """
 
@@ -36,6 +37,7 @@ class RRType(IntEnum):
     SRV = 33
     NAPTR = 35
     KX = 36
+    A6 = 38
     DNAME = 39
     OPT = 41
     DS = 43
@@ -155,3 +157,12 @@ class DNSSECAlgorithm(IntEnum):
     ECDSAP384SHA384 = 14
     ED25519 = 15
     ED448 = 16
+
+
+class DigestType(IntEnum):
+    """Digests of a DS record (RFC 4509, RFC 6605; RFC 9905 and 9906 withdraw two)."""
+
+    SHA1 = 1
+    SHA256 = 2
+    GOST = 3
+    SHA384 = 4

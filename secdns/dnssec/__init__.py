@@ -6,6 +6,7 @@ and no cache but the one for keys that it is given.
     verdict.py     what comes out: Status, Verdict, Reason; and what is asked on the way: Ask
     limits.py      budgets for one client query, each with its reason
     algorithms.py  which algorithms and digests count, and the one call that checks a signature
+    times.py       serial numbers, clock skew, a point in time as text
     canonical.py   canonical form and order (RFC 4034 §6), the octets that were signed
     rrsig.py       one RRset, its RRSIGs, the keys of one zone -> verified, or the reason why not
     denial.py      NSEC and NSEC3: what does not exist

@@ -21,6 +21,8 @@ class Limit(NamedTuple):
 SIGNATURES: Final = Limit(48, 16, 256)
 # RRSIGs tried for one RRset: PowerDNS 2, Unbound and hickory 8. A key roll needs two.
 RRSIGS_PER_RRSET: Final = Limit(4, 1, 8)
+# RRSIGs looked at for one RRset, those that are refused without cryptography included.
+RRSIGS_SEEN: Final = Limit(32, 8, 64)
 # Keys of one tag tried for one RRSIG, one that cannot be read included: PowerDNS and hickory 2.
 KEYS_PER_RRSIG: Final = Limit(2, 1, 4)
 # Names hashed for NSEC3: PowerDNS 600, Unbound 8 a run. A denial needs 3 to a few dozen.
