@@ -1,13 +1,17 @@
 """What secdns and its users test with: an upstream on loopback.
 
 ``FakeUpstream`` speaks DNS over TLS, HTTPS, UDP and TCP with a certificate authority of its own, answers
-from ``Zones`` and misbehaves as ``Faults`` say.
+from ``Zones`` and misbehaves as ``Faults`` say. ``SignedZones`` are zones with DNSSEC: keys, signatures,
+proofs and trust anchors, made in memory.
 """
 
 from secdns.testing.authority import CERTIFICATE_KINDS, Authority, CertificateKind, Leaf, spki_pin
 from secdns.testing.core import Answer, Handshake
 from secdns.testing.demo import DEMO_ZONES
 from secdns.testing.faults import Faults, Seen
+from secdns.testing.hierarchy import SignedZones
+from secdns.testing.signed import Signing, Zone
+from secdns.testing.signing import Key, Terms, make_key
 from secdns.testing.upstream import FakeUpstream
 from secdns.testing.zones import ZoneData, Zones
 
@@ -20,9 +24,15 @@ __all__ = [
     "FakeUpstream",
     "Faults",
     "Handshake",
+    "Key",
     "Leaf",
     "Seen",
+    "SignedZones",
+    "Signing",
+    "Terms",
+    "Zone",
     "ZoneData",
     "Zones",
+    "make_key",
     "spki_pin",
 ]

@@ -4,6 +4,7 @@ One record a line; no parentheses, no $INCLUDE. Types that are not listed here a
 generic form of RFC 3597 §5, ``\\# LENGTH HEX``, which every type understands.
 """
 
+import base64
 import ipaddress
 import re
 from collections.abc import Callable, Sequence
@@ -71,6 +72,8 @@ def rdata(rrtype: int, fields: Sequence[str], origin: bytes) -> bytes:
     kinds = _FIELDS.get(rrtype)
     if kinds is None:
         raise FormatError(rf"type {rrtype} has no presentation form here; write \# LENGTH HEX, not {fields}")
+    if kinds[-1] in (_hex, _base64):  # spaces inside are for the eye (RFC 4034 §2.2, §5.3)
+        fields = [*fields[: len(kinds) - 1], "".join(fields[len(kinds) - 1 :])]
     if len(fields) != len(kinds):
         raise FormatError(f"type {rrtype} has {len(kinds)} fields, not {len(fields)}: {list(fields)}")
     try:
@@ -117,13 +120,24 @@ def _ipv6(text: str, origin: bytes) -> bytes:
     return ipaddress.IPv6Address(text).packed
 
 
+def _hex(text: str, origin: bytes) -> bytes:
+    return bytes.fromhex(text)
+
+
+def _base64(text: str, origin: bytes) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
 _FIELDS: dict[int, tuple[Field, ...]] = {
     RRType.A: (_ipv4,),
     RRType.AAAA: (_ipv6,),
     RRType.NS: (owner,),
     RRType.CNAME: (owner,),
+    RRType.DNAME: (owner,),
     RRType.PTR: (owner,),
     RRType.SOA: (owner, owner, *[_number(4)] * 5),
     RRType.MX: (_number(2), owner),
     RRType.SRV: (_number(2), _number(2), _number(2), owner),
+    RRType.DS: (_number(2), _number(1), _number(1), _hex),
+    RRType.DNSKEY: (_number(2), _number(1), _number(1), _base64),
 }

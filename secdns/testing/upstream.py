@@ -329,9 +329,7 @@ class FakeUpstream:
 def _zones(zones: Zones | str | Mapping[str, ZoneData] | None) -> Zones:
     if isinstance(zones, Zones):
         return zones
-    if isinstance(zones, Mapping):
-        return Zones(zones)
-    return Zones.parse(DEMO_ZONES if zones is None else zones)
+    return Zones(DEMO_ZONES if zones is None else zones)
 
 
 def _bind(port: int, *, with_udp: bool) -> tuple[socket.socket, socket.socket | None]:

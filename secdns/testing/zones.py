@@ -1,9 +1,9 @@
 """Answer queries from a few zones held in memory, the way a recursive resolver would.
 
-Everything is unsigned. Aliases are followed from zone to zone, wildcards expand (RFC 4592), a name
-that only has names below it exists (an empty non-terminal, RFC 4592 §2.2.2), and "no" comes as
-NXDOMAIN or NODATA with the zone's SOA (RFC 2308 §2). NS records below an apex are plain data:
-nothing is delegated. A name in no zone is REFUSED.
+Everything is unsigned; ``hierarchy`` has the signed kind. Aliases are followed from zone to zone,
+wildcards expand (RFC 4592), a name that only has names below it exists (an empty non-terminal, RFC 4592
+§2.2.2), and "no" comes as NXDOMAIN or NODATA with the zone's SOA (RFC 2308 §2). NS records below an apex
+are plain data: nothing is delegated. A name in no zone is REFUSED.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,26 +30,22 @@ _SOA = "ns.{zone} hostmaster.{zone} 1 7200 3600 1209600 60"
 class Zones:
     """A handful of zones and the answers from them.
 
-    ``zones`` maps zone names to their data: ``{"example.test": {"www": {"A": ["192.0.2.1"]}}}``.
-    A zone without an SOA is given one, with a negative TTL of 60 seconds.
+    ``zones`` maps zone names to their data: ``{"example.test": {"www": {"A": ["192.0.2.1"]}}}``, or is
+    the text that ``parse`` takes. A zone without an SOA is given one, with a negative TTL of 60 seconds.
 
     Raises:
         FormatError: a name, a type or rdata that cannot be read.
     """
 
-    def __init__(self, zones: Mapping[str, ZoneData], ttl_s: int = DEFAULT_TTL_S) -> None:
+    def __init__(self, zones: Mapping[str, ZoneData] | str, ttl_s: int = DEFAULT_TTL_S) -> None:
         self._records: dict[bytes, dict[int, list[Record]]] = {}
         self._existing: set[bytes] = set()  # owners and empty non-terminals
         self._apexes: set[bytes] = set()
         self._memo: dict[bytes, bytes] = {}
-        for zone, data in zones.items():
-            apex = names.from_text(zone)
-            self._open_zone(apex)
-            for owner, rrsets in data.items():
-                for rrtype, values in rrsets.items():
-                    for value in [values] if isinstance(values, str) else values:
-                        record = [presentation.tokens(owner)[0], rrtype, *presentation.tokens(value)]
-                        self._add(record, apex, ttl_s)
+        if isinstance(zones, str):
+            self._read(zones, ttl_s)
+        else:
+            self._take(zones, ttl_s)
         self._finish()
 
     @classmethod
@@ -63,10 +59,21 @@ class Zones:
         Raises:
             FormatError: a line that cannot be read, with its number.
         """
-        zones = cls({})
+        return cls(text)
+
+    def _take(self, zones: Mapping[str, ZoneData], ttl_s: int) -> None:
+        for zone, data in zones.items():
+            apex = names.from_text(zone)
+            self._open_zone(apex)
+            for owner, rrsets in data.items():
+                for rrtype, values in rrsets.items():
+                    for value in [values] if isinstance(values, str) else values:
+                        record = [presentation.tokens(owner)[0], rrtype, *presentation.tokens(value)]
+                        self._add(record, apex, ttl_s)
+
+    def _read(self, text: str, ttl_s: int) -> None:
         origin: bytes | None = None
         owner = "@"
-        ttl_s = DEFAULT_TTL_S
         for number, line in enumerate(text.splitlines(), 1):
             try:
                 match presentation.tokens(line):
@@ -75,7 +82,7 @@ class Zones:
                     case ["$ORIGIN", apex]:
                         origin = names.from_text(apex)
                         owner = "@"
-                        zones._open_zone(origin)
+                        self._open_zone(origin)
                     case ["$TTL", seconds]:
                         ttl_s = _seconds(seconds)
                     case fields:
@@ -83,11 +90,9 @@ class Zones:
                             raise FormatError("a record before the first $ORIGIN")
                         if not line[0].isspace():
                             owner, *fields = fields
-                        zones._add([owner, *fields], origin, ttl_s)
+                        self._add([owner, *fields], origin, ttl_s)
             except FormatError as error:
                 raise FormatError(f"line {number}: {error}") from error
-        zones._finish()
-        return zones
 
     def _open_zone(self, apex: bytes) -> None:
         self._apexes.add(apex.lower())
@@ -145,17 +150,21 @@ class Zones:
         authority: tuple[Record, ...] = ()
         rcode = _refusal(message)
         if rcode == RCode.NOERROR:
-            rcode, answer, authority = self._look_up(message.question[0])
+            do = message.edns is not None and message.edns.do
+            rcode, answer, authority = self._look_up(message.question[0], do=do)
             if rcode == RCode.REFUSED:
                 options = (extended_error(EDE.NOT_AUTHORITATIVE, "this testing upstream has no such zone"),)
         edns = None
         if message.edns is not None:
             edns = EDNS(EDNS_SIZE, ext_rcode=rcode >> 4, do=message.edns.do, options=options)
-        return Message(
-            message.id, flags | rcode & 15, message.question, answer, authority, edns=edns
-        ).to_wire()
+        reply = Message(message.id, flags | rcode & 15, message.question, answer, authority, edns=edns)
+        return self._finished(reply).to_wire()
 
-    def _look_up(self, question: Question) -> tuple[int, tuple[Record, ...], tuple[Record, ...]]:
+    def _finished(self, reply: Message) -> Message:
+        """Give a reply the last touch before it is sent; a subclass may spoil it."""
+        return reply
+
+    def _look_up(self, question: Question, *, do: bool) -> tuple[int, tuple[Record, ...], tuple[Record, ...]]:
         """Give RCODE, answer and authority; the RCODE is that of the chain's last name (RFC 6604 §3)."""
         answer: list[Record] = []
         name = question.name
