@@ -11,6 +11,7 @@ and no cache but the one for keys that it is given.
     rrsig.py       one RRset, its RRSIGs, the keys of one zone -> verified, or the reason why not
     denial.py      NSEC and NSEC3: what does not exist
     anchors.py     where trust begins, and where it is waived
+    roll.py        trust anchors over the years (RFC 5011)
     keys.py        authenticated keys and authenticated absence of them
     chain.py       trust anchor -> keys of a zone, zone cut by zone cut
     validator.py   a whole answer -> Verdict

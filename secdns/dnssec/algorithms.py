@@ -162,7 +162,7 @@ _SAMPLE_RSA: Final = b"\1\3" + (1 << 1023 | 1).to_bytes(128)
 
 _RSA_SHA1: Final = _Algorithm(partial(_load_rsa, hashes.SHA1(), 512), is_sha1=True, sample=_SAMPLE_RSA)  # noqa: S303
 
-# Not here and so unsupported: RSA/MD5, DSA (RFC 9904 §3) and GOST (RFC 9906).
+# Not here and so unsupported: RSA/MD5, DSA (RFC 9904) and GOST (RFC 9906).
 _ALGORITHMS: Final[dict[int, _Algorithm]] = {
     DNSSECAlgorithm.RSASHA1: _RSA_SHA1,
     DNSSECAlgorithm.RSASHA1_NSEC3_SHA1: _RSA_SHA1,

@@ -36,6 +36,8 @@ NSEC_RECORDS: Final = Limit(8, 2, 32)
 # In one RRset: PowerDNS 8 DS; real zones have up to 6 keys.
 DNSKEYS: Final = Limit(16, 4, 64)
 DS_RECORDS: Final = Limit(8, 2, 32)
+# Keys followed for one trust anchor (RFC 5011 §2.4.3: at least five).
+ANCHOR_KEYS: Final = Limit(16, 5, 64)
 # Questions asked for one client query: PowerDNS 50, dnsmasq 40. The PTR of an unsigned IPv6
 # address, 34 labels deep, has to fit.
 QUERIES: Final = Limit(40, 16, 200)

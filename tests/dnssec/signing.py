@@ -7,6 +7,7 @@ tells it, so that a test does not compare the code with itself.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from hashlib import shake_256
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
@@ -18,7 +19,7 @@ from secdns.dnssec.algorithms import Policy
 from secdns.dnssec.limits import Budget
 from secdns.dnssec.rrsig import Key, Signature, Verified, key_tag, read_key, read_signature, verify
 from secdns.dnssec.verdict import Reason
-from secdns.iana import DNSSECAlgorithm, RRClass, RRType
+from secdns.iana import EDE, DNSSECAlgorithm, RRClass, RRType
 
 SHA1_TOO = Policy(sha1=True)
 ALGORITHMS = (
@@ -51,16 +52,17 @@ _RSA_HASHES: dict[int, hashes.HashAlgorithm] = {
 
 @cache
 def private_key(algorithm: int, number: int = 0, bits: int = 1024) -> PrivateKey:
-    """Give a private key; the same ``number`` gives the same key throughout the run."""
+    """Give a private key, always the same for the same ``number``; but RSA keys are new in each run."""
     if algorithm in _RSA_HASHES:
         return rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    seed = shake_256(f"{algorithm} {number}".encode())
     if algorithm == DNSSECAlgorithm.ECDSAP256SHA256:
-        return ec.generate_private_key(ec.SECP256R1())
+        return ec.derive_private_key(int.from_bytes(seed.digest(31)), ec.SECP256R1())
     if algorithm == DNSSECAlgorithm.ECDSAP384SHA384:
-        return ec.generate_private_key(ec.SECP384R1())
+        return ec.derive_private_key(int.from_bytes(seed.digest(47)), ec.SECP384R1())
     if algorithm == DNSSECAlgorithm.ED25519:
-        return ed25519.Ed25519PrivateKey.generate()
-    return ed448.Ed448PrivateKey.generate()
+        return ed25519.Ed25519PrivateKey.from_private_bytes(seed.digest(32))
+    return ed448.Ed448PrivateKey.from_private_bytes(seed.digest(57))
 
 
 def public_octets(key: PrivateKey) -> bytes:
@@ -195,3 +197,24 @@ def with_tag(rdata: bytes, tag: int, number: int = 0) -> bytes:
 def rdata_of(record: Record, rdata: bytes) -> Record:
     """Give the record with other RDATA."""
     return replace(record, rdata=rdata)
+
+
+def ede(outcome: Verified | Reason) -> EDE | None:
+    """Give the code of a reason, None for a verified RRset."""
+    return outcome.ede if isinstance(outcome, Reason) else None
+
+
+def is_verified(outcome: Verified | Reason) -> bool:
+    """Tell whether an RRset is verified."""
+    return isinstance(outcome, Verified)
+
+
+def colliding(key: Key, count: int) -> list[Key]:
+    """Give other keys of the same tag and algorithm."""
+    record = Record(key.zone, RRType.DNSKEY, RRClass.IN, 300, key.rdata)
+    return [read_key(rdata_of(record, with_tag(key.rdata, key.tag, number))) for number in range(count)]
+
+
+def expired(signer: Signer) -> Record:
+    """Give an RRSIG that was valid until six days ago."""
+    return signer.sign(a(), inception=WALL - 20 * DAY, expiration=WALL - 6 * DAY)
