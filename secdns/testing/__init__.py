@@ -2,14 +2,14 @@
 
 ``FakeUpstream`` speaks DNS over TLS, HTTPS, UDP and TCP with a certificate authority of its own, answers
 from ``Zones`` and misbehaves as ``Faults`` say. ``SignedZones`` are zones with DNSSEC: keys, signatures,
-proofs and trust anchors, made in memory.
+proofs and trust anchors, made in memory; ``broken`` has what can be wrong with their answers.
 """
 
 from secdns.testing.authority import CERTIFICATE_KINDS, Authority, CertificateKind, Leaf, spki_pin
 from secdns.testing.core import Answer, Handshake
 from secdns.testing.demo import DEMO_ZONES
 from secdns.testing.faults import Faults, Seen
-from secdns.testing.hierarchy import SignedZones
+from secdns.testing.hierarchy import Fault, SignedZones
 from secdns.testing.signed import Signing, Zone
 from secdns.testing.signing import Key, Terms, make_key
 from secdns.testing.upstream import FakeUpstream
@@ -22,6 +22,7 @@ __all__ = [
     "Authority",
     "CertificateKind",
     "FakeUpstream",
+    "Fault",
     "Faults",
     "Handshake",
     "Key",
