@@ -7,7 +7,7 @@ proofs and trust anchors, made in memory; ``broken`` has what can be wrong with 
 
 from secdns.testing.authority import CERTIFICATE_KINDS, Authority, CertificateKind, Leaf, spki_pin
 from secdns.testing.core import Answer, Handshake
-from secdns.testing.demo import DEMO_ZONES
+from secdns.testing.demo import DEMO_ZONES, signed_demo_zones
 from secdns.testing.faults import Faults, Seen
 from secdns.testing.hierarchy import Fault, SignedZones
 from secdns.testing.signed import Signing, Zone
@@ -35,5 +35,6 @@ __all__ = [
     "ZoneData",
     "Zones",
     "make_key",
+    "signed_demo_zones",
     "spki_pin",
 ]
