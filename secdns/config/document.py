@@ -13,6 +13,11 @@ from secdns.errors import ConfigError
 _PLACE: Final = re.compile(
     r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.S
 )
+_SYNTAX_HINT: Final = (
+    "text stands in straight quotes, a list in brackets, true, false and numbers alone, "
+    'for example: listen = ["127.0.0.1:53"]'
+)
+_SHOWN: Final = 40  # characters of the line where reading stopped
 
 
 def parse(text: str, source: str) -> Config:
@@ -35,7 +40,7 @@ def _parse(text: str, source: str) -> Config:
     try:
         document = tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, or a number with thousands of digits
-        raise ConfigError(_syntax_error(text, source, str(error))) from error
+        raise ConfigError(_syntax_error(text, source, str(error)), hint=_SYNTAX_HINT) from error
     lines = locate(text)
     problems = Problems(source, lines)
     config = read_config(document, problems, _set_keys(lines))
@@ -52,7 +57,12 @@ def _syntax_error(text: str, source: str, error: str) -> str:
     if match["line"] is None:
         end = text.count("\n") + 1
         return f"{source}:{end}: not valid TOML: {what} at the end of the file"
-    return f"{source}:{match['line']}: not valid TOML: {what} (column {match['column']})"
+    if what == r"illegal character '\n'":
+        what = "a quote is not closed before the end of the line"
+    line = text.split("\n")[int(match["line"]) - 1]
+    seen = "".join(char if char.isprintable() else " " for char in line).strip()
+    seen = f", at `{seen if len(seen) <= _SHOWN else seen[:_SHOWN] + '…'}`" if seen else ""
+    return f"{source}:{match['line']}: not valid TOML: {what}{seen} (column {match['column']})"
 
 
 def _lower_first(text: str) -> str:

@@ -22,7 +22,21 @@ def errors_of(text: str) -> str:
         pytest.param("a =", "f.toml:1: not valid TOML: invalid value at the end of the file", id="no value"),
         pytest.param("\n[cache\n", "f.toml:2: not valid TOML: expected ']'", id="open bracket"),
         pytest.param("a = 1\r\na = 2\r\n", "f.toml:2: not valid TOML: cannot overwrite a value", id="twice"),
-        pytest.param('a = "\n', "f.toml:1: not valid TOML: ", id="open string"),
+        pytest.param(
+            'a = "x\n',
+            'f.toml:1: not valid TOML: a quote is not closed before the end of the line, at `a = "x`',
+            id="open string",
+        ),
+        pytest.param(
+            "\na = yes # or no\n",
+            "f.toml:2: not valid TOML: invalid value, at `a = yes # or no` (column 5)",
+            id="yes",
+        ),
+        pytest.param(
+            f"a = {'x' * 99}",
+            f"f.toml:1: not valid TOML: invalid value, at `a = {'x' * 36}…` (column 5)",
+            id="long line",
+        ),
         pytest.param("a = " + "9" * 5000, "f.toml: not valid TOML: ", id="number without end"),
         pytest.param(
             "a = " + "[" * 100_000, "f.toml: tables or lists are nested too deep", id="nested without end"
