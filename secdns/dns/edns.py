@@ -14,6 +14,7 @@ MIN_SIZE = 512  # a smaller advertised size means this (RFC 6891 §6.2.3)
 MAX_OPTIONS = 32  # options parsed in one OPT
 BLOCK = 128  # queries are padded to a multiple of this many octets (RFC 8467 §4.1)
 MAX_TEXT = 128  # octets of EXTRA-TEXT we pass on or write
+_CUT = b"..."  # dig shows what is not ASCII as octets
 DO = 0x8000
 
 _OPT_OWNER_AND_TYPE = b"\x00" + RRType.OPT.to_bytes(2)
@@ -101,9 +102,11 @@ def pad(wire: bytes, block: int = BLOCK) -> bytes:
 
 
 def extended_error(code: int, text: str = "") -> tuple[int, bytes]:
-    """Give an Extended DNS Error as an option (RFC 8914 §2); text beyond 128 octets is cut."""
-    octets = text.encode(errors="replace")[:MAX_TEXT]  # a text may quote octets that were no text
-    return EDNSOption.EDE, code.to_bytes(2) + octets.decode(errors="ignore").encode()
+    """Give an Extended DNS Error as an option (RFC 8914 §2); what is beyond 128 octets is cut."""
+    octets = text.encode(errors="replace")  # a text may quote octets that were no text
+    if len(octets) > MAX_TEXT:
+        octets = octets[: MAX_TEXT - len(_CUT)].decode(errors="ignore").encode() + _CUT
+    return EDNSOption.EDE, code.to_bytes(2) + octets
 
 
 def errors_of(edns: EDNS | None) -> tuple[tuple[int, str], ...]:

@@ -65,7 +65,7 @@ async def dial(addresses: Sequence[str], port: int, deadline: float, finish: Fin
                 attempts.append(_Attempt(waiting.pop(0), port, now, finish))
                 continue
             if not running:
-                raise _most_telling([attempt.error for attempt in attempts])
+                raise _most_telling(attempts, port)
             wake = min(deadline, max(attempt.late_at for attempt in running)) if waiting else deadline
             tasks = [attempt.task for attempt in running]
             await asyncio.wait(tasks, timeout=wake - now, return_when=asyncio.FIRST_COMPLETED)
@@ -108,6 +108,8 @@ class _Attempt(Generic[T]):
         self.late_at = now + STAGGER_S  # when the next address need not wait any longer
         self.made: T | None = None
         self.error: TransportError | None = None
+        self.address = address
+        self.words = ""  # the system's, if there was not even a connection
         self.task = asyncio.ensure_future(self._run(address, port, finish))
 
     def give_up(self) -> None:
@@ -130,7 +132,8 @@ class _Attempt(Generic[T]):
         except TransportError as error:
             self.error = error
         except OSError as error:
-            self.error = ConnectError(f"cannot connect to {address} port {port}: {words_for(error)}")
+            self.words = words_for(error)
+            self.error = ConnectError(f"cannot connect to {address} port {port}: {self.words}")
             self.error.__cause__ = error
 
 
@@ -139,13 +142,27 @@ def words_for(error: OSError) -> str:
     return (os.strerror(error.errno) if error.errno else str(error)).lower()
 
 
-def _most_telling(errors: Sequence[TransportError | None]) -> TransportError:
-    """Give one error for all: that a certificate is wrong says more than that a port is closed."""
-    failures = [error for error in errors if error is not None]
+def _most_telling(attempts: Sequence[_Attempt[T]], port: int) -> TransportError:
+    """Give one error for all: that a certificate is wrong says more than that a port is closed.
+
+    Addresses that failed for the same reason share a sentence, which is cut where it is shown.
+    """
+    failures = [attempt.error for attempt in attempts if attempt.error is not None]
     for kind in (AuthenticationError, ProtocolError):
         for error in failures:
             if isinstance(error, kind):
                 return error
     if len(failures) < 2:
         return failures[0]
-    return ConnectError("; ".join(dict.fromkeys(str(error) for error in failures)))
+    alike: dict[str, list[str]] = {}
+    for attempt in attempts:
+        if attempt.words:
+            alike.setdefault(attempt.words, []).append(attempt.address)
+    texts = [f"cannot connect to {_either(alike[words])} port {port}: {words}" for words in alike]
+    texts += dict.fromkeys(str(attempt.error) for attempt in attempts if not attempt.words)
+    return ConnectError("; ".join(texts))
+
+
+def _either(addresses: Sequence[str]) -> str:
+    *most, last = addresses
+    return f"{', '.join(most)} or {last}" if most else last
