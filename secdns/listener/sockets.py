@@ -210,7 +210,7 @@ def _explain(kind: Kind, host: str, port: int, error: OSError) -> ListenError:
         case errno.EADDRINUSE:
             holder = find_holder(kind, host, port)
             by = f" by {holder}" if holder else ""
-            return ListenError(f"{start}: address in use{by}", hint=remedy(host, holder))
+            return ListenError(f"{start}: address in use{by}", hint=remedy(host, port, holder))
         case errno.EACCES | errno.EPERM:
             return ListenError(f"{start}: permission denied", hint=_privilege_hint(port))
         case errno.EAFNOSUPPORT | errno.EADDRNOTAVAIL | errno.ENODEV | errno.ENXIO:
@@ -222,10 +222,11 @@ def _explain(kind: Kind, host: str, port: int, error: OSError) -> ListenError:
             return ListenError(f"{start}: {error.strerror or error}")
 
 
-def remedy(host: str, holder: Holder | None) -> str:
+def remedy(host: str, port: int, holder: Holder | None) -> str:
     """Say what a person can do about a port that is taken."""
-    spare = '"[::1]:5300"' if ":" in host else '"127.0.0.2:53"'
-    elsewhere = f"or listen elsewhere: `secdns run --port 5300`, or listen = [{spare}] in the configuration"
+    free = 5301 if port == 5300 else 5300
+    spare = f'"[::1]:{free}"' if ":" in host else f'"127.0.0.2:{port}"'
+    elsewhere = f"or listen elsewhere: `secdns run --port {free}`, or listen = [{spare}] in the configuration"
     if holder is None:
         return f"`sudo ss -lntup` may show what holds it; {elsewhere}"
     if holder.pid == os.getpid():

@@ -214,10 +214,16 @@ def test_scope_of_a_link_local_address_is_understood() -> None:
     ],
 )
 def test_hint_fits_the_holder(holder: Holder | None, want: str) -> None:
-    hint = remedy("127.0.0.1", holder)
+    hint = remedy("127.0.0.1", 53, holder)
     assert want in hint
     assert "disable --now libvirtd" not in hint
     assert hint.endswith('or listen = ["127.0.0.2:53"] in the configuration')
+
+
+@pytest.mark.parametrize(("port", "free"), [(53, 5300), (5300, 5301)])
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_hint_does_not_offer_the_port_that_is_taken(host: str, port: int, free: int) -> None:
+    assert f"`secdns run --port {free}`" in remedy(host, port, None)
 
 
 def run_python(program: str) -> str:
