@@ -17,7 +17,7 @@ from pathlib import Path
 
 from secdns.cache import Cache
 from secdns.clock import boottime
-from secdns.config import Config, load
+from secdns.config import Config, default
 from secdns.errors import ConfigError
 from secdns.forwarder import Forwarder
 from secdns.listener import Limits, acl_for
@@ -31,6 +31,7 @@ from secdns.stats import Stats
 DRAIN_S = 1.5  # after SIGTERM for what is in flight; with the rest it ends inside 2 s (F32)
 STALL_S = 0.05  # a callback of the event loop that takes longer is logged (F33)
 HOSTS_FILE = Path("/etc/hosts")
+DNS_PORT = 53
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,16 +39,21 @@ _LOG = logging.getLogger(__name__)
 class Daemon:
     """The running program: listeners, forwarder, upstreams. Belongs to one event loop.
 
-    ``config_path`` is where ``reload`` reads; None means that there is no file.
+    ``reread`` gives the configuration anew when it is reloaded, or raises ConfigError; None means
+    that it stays.
     """
 
     def __init__(
-        self, config: Config, *, config_path: Path | None = None, hosts_file: Path | None = HOSTS_FILE
+        self,
+        config: Config,
+        *,
+        reread: Callable[[], Config] | None = None,
+        hosts_file: Path | None = HOSTS_FILE,
     ) -> None:
         self.config = config
         self.stats = Stats()
         self.bound: list[Bound] = []
-        self._config_path = config_path
+        self._reread = reread
         self._hosts_file = hosts_file
         self._groups = Groups()
         routing = self._groups.build(config, read_hosts(hosts_file))
@@ -79,7 +85,7 @@ class Daemon:
         start. Answers of upstream groups that did not change are kept, and no query is lost.
         """
         try:
-            config = load(self._config_path) if self._config_path else self.config
+            config = self._reread() if self._reread else self.config
         except ConfigError as error:
             _LOG.error("the old configuration stays in force: %s", error)
             return
@@ -157,25 +163,34 @@ async def serve(daemon: Daemon, *, ready: Callable[[Daemon], Awaitable[None] | N
             loop.remove_signal_handler(number)
 
 
-def run(config: Config, *, config_path: Path | None, port: int | None = None) -> int:
+def run(config: Config, *, reread: Callable[[], Config] | None = None) -> int:
     """Run the daemon in the foreground until it is told to stop; give the exit code.
 
-    ``port`` replaces that of every listen address.
+    ``reread`` as for ``Daemon``.
 
     Raises:
         Error: the start failed; nothing is left open.
     """
-    if port is not None:
-        listen = tuple(replace(address, port=port) for address in config.server.listen)
-        config = replace(config, server=replace(config.server, listen=listen))
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="secdns: %(message)s")
 
     async def main() -> None:
-        await serve(Daemon(config, config_path=config_path))
+        await serve(Daemon(config, reread=reread), ready=_introduce)
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(main())
     return 0
+
+
+def _introduce(daemon: Daemon) -> None:
+    """Say who is asked and by whose word, and to a person how to try it."""
+    config = daemon.config
+    names = ", then ".join(upstream.name for upstream in config.upstreams)
+    where = "none, the defaults hold" if config.source == default().source else config.source
+    _say(f"upstreams: {names} (configuration: {where})")
+    if sys.stderr.isatty():
+        first = daemon.bound[0]
+        port = "" if first.port == DNS_PORT else f"-p {first.port} "
+        _say(f"try it: dig @{first.host} {port}example.com")
 
 
 def _say(text: str) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from secdns.config import Config
 
 WAYS = "@tls://HOST, @https://HOST/dns-query, @udp://IP, @tcp://IP, @IP or @IP:PORT"
+OFFLINE_HINT = "is this machine online? To see secdns at work without internet: secdns demo"
 
 
 class NoAnswer(TransportError):
@@ -35,10 +36,10 @@ class NoAnswer(TransportError):
 
     def __init__(self, failed: Sequence[tuple[Endpoint, TransportError]]) -> None:
         endpoint, last = failed[-1]
-        many = f"none of {len(failed)} upstreams answered"
-        super().__init__(
-            many if len(failed) > 1 else f"no answer from {endpoint.url}: {last}", hint=last.hint
-        )
+        if len(failed) > 1:
+            super().__init__(f"none of {len(failed)} upstreams answered", hint=last.hint or OFFLINE_HINT)
+        else:
+            super().__init__(f"no answer from {endpoint.url}: {last}", hint=last.hint)
         self.failed = tuple(failed)
 
 

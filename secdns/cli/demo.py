@@ -6,7 +6,7 @@ import click
 
 from secdns.errors import ListenError
 
-DEFAULT_PORT = 5353  # free on most machines, and not below 1024; if it is taken another one is used
+DEFAULT_PORT = 5300  # not 5353, which mDNS holds on a desktop; if it is taken another one is used
 
 
 @click.command()

@@ -18,7 +18,7 @@ EPILOG = """\b
 UPSTREAM is one of
   @tls://dns.example          DNS over TLS
   @https://dns.example/path   DNS over HTTPS
-  @127.0.0.1  @[::1]:5353     plain DNS, over UDP and where needed TCP
+  @127.0.0.1  @[::1]:5300     plain DNS, over UDP and where needed TCP
   @quad9                      a built-in upstream, see: secdns upstreams
   @home                       an upstream of your configuration, by its name
 and without one the upstreams of the configuration are tried in their order.

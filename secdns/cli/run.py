@@ -30,16 +30,38 @@ def run(config_file: str | None, port: int | None, listen: tuple[str, ...]) -> i
 
     Without --config the first of the files is read that `secdns run` knows (see secdns(1)), and
     without any file the defaults hold. SIGHUP reads the file again. Ports below 1024 need root or a
-    service manager; to try it as yourself: secdns run --port 5353
+    service manager; to try it as yourself: secdns run --port 5300
     """
-    from secdns import config, daemon, paths
+    from secdns import daemon
 
-    path = Path(config_file) if config_file else paths.find_config_file()
-    loaded = config.load(path)
+    def reread() -> "Config":
+        try:
+            return settings(config_file, port, listen)
+        except click.UsageError as failure:  # the new file does not allow what --listen wants
+            raise ConfigError(failure.message) from failure
+
+    return daemon.run(settings(config_file, port, listen), reread=reread)
+
+
+def settings(config_file: str | None, port: int | None, listen: Sequence[str]) -> "Config":
+    """Read the configuration and put what the command line says in its place.
+
+    It is looked for each time, so that a reload finds one that was written after the start.
+
+    Raises:
+        ConfigError: it cannot be used.
+        click.UsageError: ``listen`` cannot.
+    """
+    from secdns import config
+
+    loaded = config.load(Path(config_file) if config_file else None)
     if listen:
         addresses = listen_addresses(listen, port or 53, loaded)
-        loaded = replace(loaded, server=replace(loaded.server, listen=addresses))
-    return daemon.run(loaded, config_path=path, port=port)
+    else:
+        addresses = loaded.server.listen
+    if port is not None:
+        addresses = tuple(replace(address, port=port) for address in addresses)
+    return replace(loaded, server=replace(loaded.server, listen=addresses))
 
 
 def listen_addresses(texts: Sequence[str], port: int, loaded: "Config") -> tuple["ListenAddress", ...]:
@@ -57,7 +79,9 @@ def listen_addresses(texts: Sequence[str], port: int, loaded: "Config") -> tuple
         return config.parse(table, _OPTION).server.listen
     except ConfigError as failure:
         first, *_ = str(failure).splitlines()
-        raise click.UsageError(first.replace(f"{_OPTION}:2: server.listen", _OPTION, 1)) from failure
+        usage = click.UsageError(first.replace(f"{_OPTION}:2: server.listen", _OPTION, 1))
+        usage.hint = failure.hint  # type: ignore[attr-defined]  # the command line shows it
+        raise usage from failure
 
 
 def _with_port(text: str, port: int) -> str:

@@ -5,13 +5,15 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from secdns.__main__ import main
+from secdns.config import Config
+from secdns.errors import ConfigError
 from secdns.testing import FakeUpstream
 
 PATIENCE_S = 20.0
@@ -107,3 +109,41 @@ async def test_demo_takes_another_port_when_its_own_is_taken(
         monkeypatch.setattr("secdns.cli.demo.DEFAULT_PORT", taken.getsockname()[1])
         assert await asyncio.to_thread(main, ["demo", "--once"]) == 0
         assert await asyncio.to_thread(main, ["demo", "--once", "--port", str(taken.getsockname()[1])]) == 69
+
+
+async def test_run_says_who_is_asked_and_where_that_stands(settings: Path) -> None:
+    async with running("run", "--config", str(settings), "--listen", "127.0.0.1:0") as process:
+        await line_with(
+            process.stderr, rf"secdns: upstreams: dns\.test \(configuration: {re.escape(str(settings))}\)"
+        )
+
+
+async def test_reload_finds_a_file_that_was_written_after_the_start(
+    settings: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with running("run", "--listen", "127.0.0.1:0") as process:
+        where = (await line_with(process.stderr, r"listening on (127\.0\.0\.1:\d+)"))[1]
+        await line_with(process.stderr, r"upstreams: quad9, then cloudflare-malware \(configuration: none")
+        settings.rename(home / "secdns.toml")  # noqa: ASYNC240
+        process.send_signal(signal.SIGHUP)
+        # nothing on the command line has changed, so there is nothing to complain about
+        assert (await line_with(process.stderr, r"secdns: (.*)"))[1] == "configuration reloaded"
+        assert await asyncio.to_thread(main, ["query", "--short", "www.example.test", f"@{where}"]) == 0
+    assert capsys.readouterr().out == "192.0.2.80\n"
+
+
+def test_reload_is_refused_when_the_file_no_longer_allows_the_command_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = home / "secdns.toml"
+    file.write_text('[server]\nacl = ["192.0.2.0/24"]\n')
+
+    def run(loaded: Config, *, reread: Callable[[], Config]) -> int:
+        assert reread() == loaded
+        file.write_text("")
+        with pytest.raises(ConfigError, match=r"192\.0\.2\.1:53"):
+            reread()
+        return 0
+
+    monkeypatch.setattr("secdns.daemon.run", run)
+    assert main(["run", "--listen", "192.0.2.1"]) == 0
