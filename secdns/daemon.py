@@ -20,7 +20,8 @@ from secdns.clock import boottime
 from secdns.config import Config, default
 from secdns.errors import ConfigError
 from secdns.forwarder import Forwarder
-from secdns.listener import Limits, acl_for
+from secdns.listener import Limits, Responder, acl_for
+from secdns.listener.query_log import QueryLog
 from secdns.listener.sockets import Bound, open_sockets, raise_descriptor_limit
 from secdns.listener.tcp import TCPServer
 from secdns.listener.udp import UDPServer
@@ -61,9 +62,10 @@ class Daemon:
             config.cache.size_octets, serve_stale=config.cache.serve_stale, route=routing.route
         )
         self.forwarder = Forwarder(self.cache, routing, stats=self.stats)
-        self.udp = UDPServer(self.forwarder, self.cache, clock=boottime, stats=self.stats)
+        responder = self._responder(config)
+        self.udp = UDPServer(responder, self.cache, clock=boottime, stats=self.stats)
         limits = Limits(connections=raise_descriptor_limit())
-        self.tcp = TCPServer(self.forwarder, clock=boottime, limits=limits, stats=self.stats)
+        self.tcp = TCPServer(responder, clock=boottime, limits=limits, stats=self.stats)
 
     def listen(self) -> None:
         """Open every listen address and begin to serve.
@@ -92,6 +94,8 @@ class Daemon:
         if config.server != self.config.server:
             _LOG.warning("[server] has changed; listen and acl take effect at the next start")
         routing = self._groups.build(config, read_hosts(self._hosts_file))
+        if config.log_names != self.config.log_names:
+            self.udp.responder = self.tcp.responder = self._responder(config)
         self.config = replace(config, server=self.config.server)
         self.forwarder.routing = routing
         self.cache.route = routing.route
@@ -101,6 +105,9 @@ class Daemon:
         await self.forwarder.settle(DRAIN_S)
         await self._groups.keep_only(self.forwarder.routing)
         _LOG.info("configuration reloaded")
+
+    def _responder(self, config: Config) -> Responder:
+        return QueryLog(self.forwarder) if config.log_names else self.forwarder
 
     async def stop(self) -> None:
         """Stop listening, let what is in flight be answered for a moment, close everything."""

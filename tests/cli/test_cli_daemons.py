@@ -147,3 +147,28 @@ def test_reload_is_refused_when_the_file_no_longer_allows_the_command_line(
 
     monkeypatch.setattr("secdns.daemon.run", run)
     assert main(["run", "--listen", "192.0.2.1"]) == 0
+
+
+async def test_names_are_logged_only_while_the_configuration_says_so(
+    settings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def set_names(value: str) -> None:
+        settings.write_text(f"{text}[log]\nnames = {value}\n")
+
+    text = await asyncio.to_thread(settings.read_text)
+    async with running("run", "--config", str(settings), "--listen", "127.0.0.1:0") as process:
+        where = (await line_with(process.stderr, r"listening on (127\.0\.0\.1:\d+)"))[1]
+        await line_with(process.stderr, r"upstreams:")
+        for value, asked in (
+            ("true", "www.example.test"),
+            ("false", "mail.example.test"),
+            ("true", "no.test"),
+        ):
+            await asyncio.to_thread(set_names, value)
+            process.send_signal(signal.SIGHUP)
+            assert (await line_with(process.stderr, "(.+)"))[1] == "secdns: configuration reloaded"
+            for _ in range(2):  # what comes from the cache is told as well
+                await asyncio.to_thread(main, ["query", "--short", asked, f"@{where}"])
+                if value == "true":
+                    await line_with(process.stderr, rf"^secdns: {re.escape(asked)}\. A: [A-Z]+ in [\d.]+ ms$")
+    assert capsys.readouterr().out == "192.0.2.80\n192.0.2.80\n192.0.2.25\n192.0.2.25\n"

@@ -1,0 +1,64 @@
+"""Write what is asked into the log: the one place where names are logged, and only for who wants it."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from secdns.dns import name
+from secdns.dns.message import Message
+from secdns.dns.peek import Query
+from secdns.errors import FormatError
+from secdns.iana import RCode, RRType
+from secdns.listener import Responder
+
+_LOG = logging.getLogger(__name__)
+
+
+class QueryLog:
+    """A responder that passes everything on and logs a line for each reply.
+
+    Nothing is answered inline, not even from the cache: every query has to be seen.
+    """
+
+    def __init__(self, responder: Responder) -> None:
+        self._responder = responder
+
+    def cached(self, query: bytes, now: float) -> bytes | Query | None:
+        """Leave it to ``submit``, where the answer is found in the same cache."""
+        return None
+
+    def submit(
+        self,
+        query: bytes,
+        *,
+        stream: bool,
+        deliver: Callable[[bytes | None], None],
+        asked: Query | None = None,
+    ) -> None:
+        """Answer as the responder does, and log name, type, outcome and how long it took."""
+        started = time.perf_counter()
+
+        def tell(reply: bytes | None) -> None:
+            if reply is not None:
+                _LOG.info("%s in %.1f ms", _summary(reply), (time.perf_counter() - started) * 1000)
+            deliver(reply)
+
+        self._responder.submit(query, stream=stream, deliver=tell, asked=asked)
+
+
+def _summary(reply: bytes) -> str:
+    """Give question and RCODE of a reply, in printable ASCII."""
+    try:
+        message = Message.parse(reply)
+    except FormatError:  # not worth an exception: the client was answered
+        return "a query that cannot be read"
+    rcode = RCode(message.rcode).name if message.rcode in _RCODES else f"RCODE{message.rcode}"
+    if not message.question:
+        return f"a query without a question: {rcode}"
+    asked = message.question[0]
+    rrtype = RRType(asked.rrtype).name if asked.rrtype in _RRTYPES else f"TYPE{asked.rrtype}"
+    return f"{name.to_text(asked.name)} {rrtype}: {rcode}"
+
+
+_RCODES = frozenset(RCode)
+_RRTYPES = frozenset(RRType)
