@@ -102,15 +102,19 @@ class Connection(asyncio.BufferedProtocol):
     def idle_s(self) -> float:
         return IDLE_S
 
-    def send(self, data: bytes) -> None:
-        """Encrypt and send; the caller has collected all that there is to say in this turn."""
+    def send(self, *records: bytes) -> None:
+        """Encrypt and send all that there is to say in this turn, in one write.
+
+        Each of ``records`` becomes a TLS record of its own, or several if it is too long for one.
+        """
         transport = self._transport
         if transport is None or self.error is not None:
             return
         try:
-            sent = self._tls.write(data)
-            while sent < len(data):
-                sent += self._tls.write(data[sent:])
+            for data in records:
+                sent = self._tls.write(data)
+                while sent < len(data):
+                    sent += self._tls.write(data[sent:])
         except ssl.SSLError as error:
             self.fail(ConnectionLost(f"connection to {self.peer} broke: {error.reason or error}"))
             return

@@ -154,9 +154,10 @@ class DoTConnection(Connection):
         self.fail(ProtocolError(words) if len(waiting) == 1 else ConnectionLost(words))
 
     def _flush(self) -> None:
-        data = b"".join(self._unsent)
+        # One query in a TLS record: of several, dnsdist 1.7 reads the first and leaves the others
+        # until more arrives, which may be never.
+        self.send(*self._unsent)
         self._unsent.clear()
-        self.send(data)
 
     def received(self, data: bytes) -> None:
         if self._partial:

@@ -29,21 +29,21 @@ async def quick(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
         yield upstream
 
 
-async def test_queries_of_one_turn_leave_in_one_write(
+async def test_queries_of_one_turn_leave_in_one_write_and_a_record_each(
     up: FakeUpstream, reach: Reach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transport = reach(up.endpoint("tls"))
     await ask(transport)
-    writes: list[int] = []
+    writes: list[list[int]] = []
     send = DoTConnection.send
 
-    def counted(connection: DoTConnection, data: bytes) -> None:
-        writes.append(len(data))
-        send(connection, data)
+    def counted(connection: DoTConnection, *records: bytes) -> None:
+        writes.append([len(record) for record in records])
+        send(connection, *records)
 
     monkeypatch.setattr(DoTConnection, "send", counted)
     await asyncio.gather(*(ask(transport, number) for number in range(50)))
-    assert writes == [50 * (2 + 128)]
+    assert writes == [[2 + 128] * 50]
 
 
 async def test_answer_octet_by_octet_is_put_together(up: FakeUpstream, reach: Reach) -> None:
