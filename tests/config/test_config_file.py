@@ -186,8 +186,9 @@ def test_root_reads_the_file_of_the_machine_only(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_service_uses_the_directories_that_systemd_names(
-    variable: str, directory: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+    variable: str, directory: Callable[[], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # else platformdirs warns
     monkeypatch.setenv(variable, "/srv/a:/srv/b")
     assert directory() == Path("/srv/a")
     monkeypatch.setenv(variable, "not/absolute")
