@@ -206,7 +206,11 @@ class Forwarder:
             return
         flight = self._flights[key] = _Flight(self, key, query.question, now, waiter)
         question = query.key[:-2] + query.question[-4:]
-        flight.give_up = group.submit(question, query.cd, now, now + PATIENCE_S, flight.read, flight.land)
+        try:
+            flight.give_up = group.submit(question, query.cd, now, now + PATIENCE_S, flight.read, flight.land)
+        except BaseException:  # a bug; who asks the same later must not wait for what will never land
+            self._flights.pop(key, None)
+            raise
 
     def land(self, flight: _Flight, entry: Entry) -> None:
         """Store what came of a flight and hand it to everyone who waits."""

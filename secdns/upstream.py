@@ -15,9 +15,10 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from secdns.dns.edns import EDNS, options_from_wire, padding_for
+from secdns.dns.peek import scan
 from secdns.dns.wire import HEADER_SIZE
 from secdns.endpoint import Endpoint
 from secdns.errors import (
@@ -33,7 +34,14 @@ from secdns.errors import (
 from secdns.iana import EDE, RCode
 from secdns.transport import Lookup, Transport, open_transport
 
-T = TypeVar("T")
+
+class Readable(Protocol):
+    """What is made of a response."""
+
+    is_failure: bool  # its RCODE, extended by EDNS, is no answer: another upstream may have a better one
+
+
+T = TypeVar("T", bound=Readable)
 Done = Callable[[T | None, TransportError | None], None]  # an answer, or the reason why there is none
 
 HEDGE_S = 0.4  # design: 50 to 400 ms; without a history of round trips the patient end is right
@@ -42,7 +50,6 @@ MAX_BACKOFF_S = 60.0
 LONE_RETRY_S = 0.5  # with every upstream in back-off, one query in this time tries all the same
 MAX_SILENT = 2  # times overtaken with nothing heard before the connection is given up
 
-_ANSWERS = frozenset({RCode.NOERROR, RCode.NXDOMAIN, RCode.YXDOMAIN})
 _LOG = logging.getLogger(__name__)
 
 
@@ -289,10 +296,10 @@ class _Express(Generic[T]):
             self._failed(_unusable(first, error, self.due - HEDGE_S))
             return
         first.answered(asyncio.get_running_loop().time())
-        if response[3] & 15 in _ANSWERS:
-            self.finish(value, None)
-        else:
+        if value.is_failure:
             self._failed(_refused(first, response, value))
+        else:
+            self.finish(value, None)
 
     def set_exception(self, error: TransportError) -> None:
         self._cancel = None
@@ -367,8 +374,8 @@ class UpstreamGroup:
         """Ask, and call ``done`` once, perhaps at once, with what ``read`` makes of the answer.
 
         ``read`` raises FormatError for a response that cannot be used; that counts as a failure
-        of the upstream that sent it. A response with FORMERR, SERVFAIL, NOTIMP or REFUSED is
-        taken only if no upstream has a better one. If there is no usable response ``done`` gets
+        of the upstream that sent it. A response that is a failure (FORMERR, SERVFAIL, REFUSED …)
+        is taken only if no upstream has a better one. If there is no usable response ``done`` gets
         a TransportError whose message has each upstream's reason. ``now`` and the absolute
         ``deadline`` are seconds of the event loop's clock. ``done`` must not raise.
 
@@ -487,7 +494,7 @@ async def _ask_one(member: Upstream, ask: _Ask[T]) -> T:
     except TransportError as error:
         raise _Failure([(member, error)]) from error
     member.answered(loop.time())
-    if response[3] & 15 not in _ANSWERS:
+    if value.is_failure:
         raise _refused(member, response, value)
     return value
 
@@ -500,6 +507,8 @@ def _unusable(member: Upstream, error: FormatError, since: float) -> _Failure[An
 
 def _refused(member: Upstream, response: bytes, value: T) -> _Failure[T]:
     rcode = response[3] & 15
+    if (opt := scan(response).opt) is not None:
+        rcode |= opt.ttl >> 24 << 4
     name = RCode(rcode).name if rcode in _RCODES else f"RCODE {rcode}"
     return _Failure([(member, ProtocolError(f"answered {name}"))], value)
 
@@ -511,6 +520,8 @@ def _exhausted(reasons: Sequence[tuple[Upstream, TransportError]]) -> TransportE
     """Give one error for all: each upstream and its reason, in the order they were asked."""
     texts = [f"{member.name}: {error}" for member, error in reasons]
     failure = TransportError("; ".join(texts) or "no upstream answers at present")
+    if reasons:
+        failure.__cause__ = reasons[0][1]  # the kind of failure that is counted
     if any(isinstance(error, AuthenticationError) for _, error in reasons):
         failure.hint = "see `secdns query NAME @UPSTREAM` for each upstream's reason"
     if reasons and all(isinstance(error, DeadlineExceeded) for _, error in reasons):

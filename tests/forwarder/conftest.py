@@ -1,0 +1,61 @@
+"""Testing upstreams and forwarders that end with the test, and the invariants of every fault test."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from hypothesis import settings
+
+from secdns.testing import FakeUpstream
+from tests import loop
+from tests.forwarder.stage import ZONES, Stage, table
+
+settings.register_profile("ci", max_examples=200, derandomize=True, database=None, deadline=None)
+settings.register_profile("nightly", max_examples=5_000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+Play = Callable[[str], Stage]
+
+
+@pytest.fixture(autouse=True)
+async def nothing_is_left() -> AsyncIterator[None]:
+    async with loop.nothing_is_left():
+        yield
+
+
+@pytest.fixture
+async def warp(nothing_is_left: None, monkeypatch: pytest.MonkeyPatch) -> loop.Warp:
+    return loop.Warp(monkeypatch)
+
+
+@pytest.fixture
+async def up(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
+    async with FakeUpstream(ZONES) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def other(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
+    """A second upstream, with the same zones."""
+    async with FakeUpstream(ZONES) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def play(nothing_is_left: None) -> AsyncIterator[Play]:
+    """Put a forwarder on a configuration; it is closed at the end."""
+    stages: list[Stage] = []
+
+    def from_toml(toml: str) -> Stage:
+        stages.append(Stage(toml))
+        return stages[-1]
+
+    yield from_toml
+    for stage in stages:
+        await stage.close()
+
+
+@pytest.fixture
+async def stage(up: FakeUpstream, play: Play) -> Stage:
+    """A forwarder on one upstream, over TLS."""
+    return play(table(up))
