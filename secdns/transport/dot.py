@@ -153,6 +153,9 @@ class DoTConnection(Connection):
         # if only one waits, there is no doubt whose answer that was meant to be
         self.fail(ProtocolError(words) if len(waiting) == 1 else ConnectionLost(words))
 
+    def _on_scrap(self, size: int) -> None:
+        self.fail(ProtocolError(f"{self.peer} sent a message of {size} octets, a header has 12"))
+
     def _flush(self) -> None:
         # One query in a TLS record: of several, dnsdist 1.7 reads the first and leaves the others
         # until more arrives, which may be never.
@@ -173,7 +176,7 @@ class DoTConnection(Connection):
             if stop > end and size >= HEADER_SIZE:
                 break
             if size < HEADER_SIZE:  # a peer that says 0 would spin us for ever
-                self.fail(ProtocolError(f"{self.peer} sent a message of {size} octets, a header has 12"))
+                self._on_scrap(size)
                 return
             entry = take(number, None)
             if entry is not None:
@@ -192,6 +195,9 @@ class DoTConnection(Connection):
                 self._on_stray()
                 return
             at = stop
+        if end - at in (2, 3) and (size := data[at] << 8 | data[at + 1]) < HEADER_SIZE:
+            self._on_scrap(size)  # an empty message may be all that ever comes
+            return
         self._partial = data[at:] if at < end else b""
         if answered:
             if not self.answered:

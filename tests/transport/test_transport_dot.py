@@ -66,6 +66,15 @@ async def test_prefix_that_promises_less_than_a_header_ends_the_connection(
         await ask(reach(up.endpoint("tls")))
 
 
+@pytest.mark.parametrize("size", [0, 1, 11])
+async def test_message_shorter_than_a_header_ends_the_connection_though_nothing_follows(
+    size: int, quick: FakeUpstream, reach: Reach
+) -> None:
+    quick.answer = lambda query: bytes(size)
+    with pytest.raises(ProtocolError, match="header"):
+        await ask(reach(quick.endpoint("tls")))
+
+
 async def test_endless_prefix_zero_does_not_spin_F33(up: FakeUpstream, reach: Reach) -> None:
     up.faults.inject = bytes(60_000)
     with pytest.raises(ProtocolError):
