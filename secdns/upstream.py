@@ -69,7 +69,8 @@ class Upstream:
         self.not_before = 0.0  # before this time it wants no query at all (Retry-After)
         self.answered_at = 0.0
         self._silent = 0
-        self._exchanges = 0  # when it was last silent
+        self._silent_at = 0.0  # when that was last counted …
+        self._exchanges = 0  # … and how many answers there had been
 
     def query(self, question: bytes, cd: bool) -> bytes:
         """Give the query to send: ID 0, RD, an OPT of our own, nothing of the client's but the question.
@@ -136,10 +137,12 @@ class Upstream:
         """Note that another upstream answered first; total silence since then makes this one suspect.
 
         A slow name costs an upstream nothing. A connection on which nothing at all arrived while
-        others answered, twice in a row, is half open and is dropped.
+        others answered, twice in a row, is half open and is dropped. However many queries fall into
+        one silence, it counts once.
         """
-        if self.answered_at >= since:
+        if since <= self.answered_at or since < self._silent_at:
             return
+        self._silent_at = asyncio.get_running_loop().time()
         exchanges = self.transport.facts().exchanges
         if exchanges != self._exchanges:  # answers that came too late to be wanted are a sign of life
             self._silent = 0
@@ -292,7 +295,7 @@ class _Express(Generic[T]):
         self._cancel = None
         try:
             value = self._ask.read(response)
-        except FormatError as error:
+        except Exception as error:  # FormatError, or a bug: that must not end in silence
             self._failed(_unusable(first, error, self.due - HEDGE_S))
             return
         first.answered(asyncio.get_running_loop().time())
@@ -325,9 +328,11 @@ class _Express(Generic[T]):
             self._give_up(failure)
 
     def _later_done(self, later: "asyncio.Task[T]") -> None:
-        if self._is_over or later.cancelled():
+        if later.cancelled():
             return
-        error = later.exception()
+        error = later.exception()  # looked at in any case, else asyncio reports that nobody did
+        if self._is_over:
+            return
         if error is None:
             if self._cancel is not None:
                 self._members[0].overtaken(self.due - HEDGE_S)
@@ -405,17 +410,22 @@ class UpstreamGroup:
         self._hedges.pop(hedged, None)
 
     def _candidates(self, now: float) -> Sequence[Upstream]:
-        """Give the members to try, in order: those that are well, else those that may be."""
-        well = [member for member in self.members if member.back_at <= now]
-        if well:
-            return well
-        willing = [member for member in self.members if member.not_before <= now]
-        if failed_once := [member for member in willing if member.failures <= 1]:
-            return failed_once  # too little to be certain, and there is nobody else
+        """Give the members to try, in order: those that are well, then those that may be."""
+
+        def doubt(member: Upstream) -> tuple[int, float]:
+            if member.back_at <= now:
+                return 0, 0.0
+            if member.failures <= 1:  # too little to be certain
+                return 1, 0.0
+            return 2, member.back_at
+
+        willing = sorted((member for member in self.members if member.not_before <= now), key=doubt)
+        if willing and doubt(willing[0])[0] < 2:
+            return willing
         if now < self._lone_retry_at:
             return ()
         self._lone_retry_at = now + LONE_RETRY_S
-        return sorted(willing, key=lambda member: member.back_at)
+        return willing
 
     async def ask(self, members: Sequence[Upstream], ask: _Ask[T]) -> T:
         """Ask the first member, hedged by the others; ask the others if it fails.
@@ -489,18 +499,22 @@ async def _ask_one(member: Upstream, ask: _Ask[T]) -> T:
         query = member.query(ask.question, ask.cd)
         response = await member.exchange(query, ask.deadline, is_retry=ask.lost is member)
         value = ask.read(response)
-    except FormatError as error:
-        raise _unusable(member, error, began) from error
     except TransportError as error:
         raise _Failure([(member, error)]) from error
+    except Exception as error:  # FormatError, or a bug
+        raise _unusable(member, error, began) from error
     member.answered(loop.time())
     if value.is_failure:
         raise _refused(member, response, value)
     return value
 
 
-def _unusable(member: Upstream, error: FormatError, since: float) -> _Failure[Any]:
-    unusable = ProtocolError(f"unusable answer: {error}")
+def _unusable(member: Upstream, error: Exception, since: float) -> _Failure[Any]:
+    if isinstance(error, FormatError):
+        unusable = ProtocolError(f"unusable answer: {error}")
+    else:
+        _LOG.error("cannot read an answer", exc_info=error)
+        unusable = ProtocolError(f"internal error: {error!r}")
     member.failed(unusable, since)
     return _Failure([(member, unusable)])
 

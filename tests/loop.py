@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -12,30 +13,40 @@ PATIENCE_S: Final = 4.0  # of the real clock; no test waits for this long unless
 
 
 class Warp:
-    """The clock of the running loop, which ``advance`` moves; the sockets under it stay real.
+    """The clock of the running loop, which stands still but for ``advance``; the sockets stay real.
 
     What is due falls due at once and in order, so a test of 4.4 s of patience takes no time, and
-    says on its own at which moment it looks.
+    one that looks just before a moment is not late on a busy machine. Nothing sleeps while the
+    clock stands still: wait with ``wait_until``, or ``pass_until`` where time has to pass.
     """
 
     def __init__(self, patches: pytest.MonkeyPatch) -> None:
         loop = asyncio.get_running_loop()
-        self._real = loop.time
-        self._ahead_s = 0.0
+        self._now = loop.time()
         patches.setattr(loop, "time", self.time)
 
     def time(self) -> float:
         """Give the loop's seconds."""
-        return self._real() + self._ahead_s
-
-    def real_time(self) -> float:
-        """Give the seconds of the clock that nobody moves."""
-        return self._real()
+        return self._now
 
     async def advance(self, seconds: float) -> None:
         """Let time pass and give everything that is due its turn."""
-        self._ahead_s += seconds
+        self._now += seconds
         await turns()
+
+    async def pass_until(self, predicate: Callable[[], object], *, step_s: float = 0.002) -> float:
+        """Let time pass in steps until something holds that nothing tells of; give the seconds that took.
+
+        Each step leaves the kernel a millisecond of its own time for what is on the wire.
+        """
+        began, give_up_at = self._now, time.monotonic() + PATIENCE_S
+        while not predicate():
+            assert time.monotonic() < give_up_at
+            await self.advance(step_s)
+            next_at = time.monotonic() + 0.001
+            while not predicate() and time.monotonic() < next_at:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        return self._now - began
 
 
 async def turns(count: int = 5) -> None:
@@ -46,9 +57,10 @@ async def turns(count: int = 5) -> None:
 
 async def wait_until(predicate: Callable[[], object]) -> None:
     """Let the event loop work until something holds that nothing tells of."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not predicate():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+    give_up_at = time.monotonic() + PATIENCE_S
+    while not predicate():
+        assert time.monotonic() < give_up_at
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager

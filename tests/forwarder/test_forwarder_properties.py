@@ -140,9 +140,10 @@ def may_be_believed(asked: bytes, given: bytes) -> bool:
 
 
 def records_of(wire: bytes) -> set[tuple[bytes, int, int, bytes]]:
+    """Give the records of a message; letter case is left out, for names may point into the question."""
     message = Message.parse(wire)
     records = (*message.answer, *message.authority)
-    return {(record.name.lower(), record.rrtype, record.rrclass, record.rdata) for record in records}
+    return {(record.name.lower(), record.rrtype, record.rrclass, record.rdata.lower()) for record in records}
 
 
 @pytest.fixture(params=["tls", "https"])
@@ -154,7 +155,7 @@ async def liar(
     return play(table(up, scheme=request.param))
 
 
-@settings(one_stage, max_examples=100)
+@settings(one_stage, max_examples=one_stage.max_examples // 2)
 @given(good=st.sampled_from(GOOD_RESPONSES), mutations=MUTATIONS, keeps_id=...)
 async def test_response_wrong_in_any_way_reaches_neither_client_nor_cache_C3_C5_F27_T4_T12(
     good: bytes, mutations: list[Mutation], keeps_id: bool, up: FakeUpstream, liar: Stage
