@@ -71,16 +71,15 @@ class UDPServer:
         recvfrom = sock.recvfrom
         sendto = sock.sendto
         hits = received = 0
-        while received < DATAGRAMS_A_TURN:
-            received += 1
+        for _ in range(DATAGRAMS_A_TURN):
             try:
                 query, address = recvfrom(MAX_QUERY)
             except (BlockingIOError, InterruptedError):
-                received -= 1
                 break
             except OSError as error:  # Linux reports a client's ICMP here; the socket is fine
                 _LOG.debug("udp: %s", error)
                 continue
+            received += 1
             if acl is not None and not acl.allows(address[0]):
                 self._stats.drops += 1
                 continue
