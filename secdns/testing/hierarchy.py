@@ -143,7 +143,7 @@ class SignedZones(Zones):
             authority += found.authority
             if found.target is None:
                 is_shown = do and zone.is_compact and found.rcode == RCode.NXDOMAIN
-                rcode = RCode.NOERROR if is_shown else found.rcode  # the proof says it (RFC 9824 §3.1)
+                rcode = RCode.NOERROR if is_shown else found.rcode  # the proof says it (RFC 9824)
                 return rcode, tuple(dict.fromkeys(answer)), tuple(dict.fromkeys(authority))
             name = found.target
         return RCode.SERVFAIL, (), ()
