@@ -166,3 +166,11 @@ class DigestType(IntEnum):
     SHA256 = 2
     GOST = 3
     SHA384 = 4
+
+
+def type_text(rrtype: int) -> str:
+    """Give the mnemonic of a type, or TYPE12345 for one that is not listed here (RFC 3597 §5)."""
+    return _TYPE_TEXTS.get(rrtype) or f"TYPE{rrtype}"
+
+
+_TYPE_TEXTS = {int(rrtype): rrtype.name for rrtype in RRType}

@@ -171,11 +171,11 @@ class _Refusal(IntEnum):
 _REASONS: Final[dict[_Refusal, tuple[EDE, str]]] = {
     _Refusal.EXPIRED: (
         EDE.SIGNATURE_EXPIRED,
-        "the signature of {rrset} by {key} expired on {expiration}, {since} ago",
+        "the signature of {rrset} by {key} expired {since} ago, on {expiration}",
     ),
     _Refusal.NOT_YET_VALID: (
         EDE.SIGNATURE_NOT_YET_VALID,
-        "the signature of {rrset} by {key} is valid from {inception}, in {until}",
+        "the signature of {rrset} by {key} is valid only in {until}, from {inception}",
     ),
     _Refusal.NO_KEY: (EDE.DNSKEY_MISSING, "{rrset} is signed by {key}, which the zone does not have"),
     _Refusal.MISMATCH: (EDE.DNSSEC_BOGUS, "the signature of {rrset} by {key} does not match"),

@@ -3,10 +3,15 @@
 from collections.abc import Generator
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from secdns.dns.message import Message
 from secdns.iana import EDE
+
+if TYPE_CHECKING:
+    from secdns.dnssec.aggressive import Denied
+
+MAX_TTL = 86_400  # seconds; nothing is kept longer on the word of a signature
 
 
 class Status(Enum):
@@ -32,10 +37,11 @@ class Ask(NamedTuple):
 class Reason:
     """Why something is not secure: an Extended DNS Error (RFC 8914 §4) and half a sentence.
 
-    ``text`` names the zone, and what else a person needs: key tag, times. Lower case, no period.
+    ``ede`` is None where there is nothing to complain about: most zones are not signed. ``text``
+    names the zone, and what else a person needs: key tag, times. Lower case, no period.
     """
 
-    ede: EDE
+    ede: EDE | None
     text: str
 
 
@@ -43,16 +49,19 @@ class Reason:
 class Verdict:
     """What a whole answer is worth.
 
-    ``reason`` is None if and only if all of it is secure. ``ttl_s`` is how long it may be kept on
-    account of its signatures (RFC 4035 §5.3.3); bogus and indeterminate ones give 0.
-    ``message`` holds only the records that carry the verdict: whatever else came was dropped. It
-    is the very object that came if nothing was.
+    ``reason`` is None if and only if all of it is secure. ``message`` holds only the records that
+    carry the verdict, whatever else came is left out; it is the very object that came if nothing
+    was. ``ttl_s`` is how long it may be kept on account of its signatures (RFC 4035 §5.3.3).
+    ``zone`` is where the chain broke, None if it did not or if the records themselves are at fault.
+    ``denied`` is what a secure denial rests on; other names may be denied by it (RFC 8198).
     """
 
     status: Status
     message: Message
     reason: Reason | None = None
-    ttl_s: int = 0
+    ttl_s: int = MAX_TTL
+    zone: bytes | None = None
+    denied: "Denied | None" = None
 
 
 Batch = tuple[Ask, ...]

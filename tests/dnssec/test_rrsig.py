@@ -469,13 +469,13 @@ def reasons() -> dict[str, tuple[list[Record], EDE, str]]:
             [bad, other.sign(records), expired(zsk)],
             EDE.SIGNATURE_EXPIRED,
             f"the signature of www.example.test. A by key {tag} of example.test. "
-            "expired on 2026-09-15 14:13 UTC, 6 days ago",
+            "expired 6 days ago, on 2026-09-15 14:13 UTC",
         ),
         "not yet valid": (
             [bad, other.sign(records), early(zsk)],
             EDE.SIGNATURE_NOT_YET_VALID,
             f"the signature of www.example.test. A by key {tag} of example.test. "
-            "is valid from 2026-09-21 17:13 UTC, in 3 hours",
+            "is valid only in 3 hours, from 2026-09-21 17:13 UTC",
         ),
         "no key": (
             [bad, other.sign(records)],

@@ -1,0 +1,330 @@
+"""Judge a whole answer: every RRset on the way from QNAME to its data, and what denies the rest.
+
+    QNAME ─▶ its RRset? ─ CNAME ─▶ target ─ … ─▶ data                  each under its own signer
+                │ none                    └────▶ no data: denial by the zone around the last name
+                └ DNAME above it ─▶ the CNAME must follow from it       (RFC 6672 §5.3.1)
+
+The answer is worth what its weakest part is. Records that carry nothing are dropped, not judged:
+an upstream may send what it likes beside an answer and change nothing by it.
+"""
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
+from itertools import chain
+
+from secdns.dns.message import Message, Question, Record
+from secdns.dns.name import is_subdomain, parent, suffixes, to_text
+from secdns.dnssec import limits
+from secdns.dnssec.aggressive import Denied
+from secdns.dnssec.chain import Chain, Denial, Link, Trust, Walk
+from secdns.dnssec.denial import Finding, Outcome, nodata, nxdomain, wildcard_answer
+from secdns.dnssec.keys import Zone
+from secdns.dnssec.limits import Budget, OverBudget
+from secdns.dnssec.rrsets import RRsets, Signed
+from secdns.dnssec.rrsig import Verified
+from secdns.dnssec.verdict import MAX_TTL, Answers, Batch, Reason, Status, Validation, Verdict
+from secdns.iana import EDE, RCode, RRType, type_text
+
+_RRSIG = int(RRType.RRSIG)
+_CNAME = int(RRType.CNAME)
+_DNAME = int(RRType.DNAME)
+_SOA = int(RRType.SOA)
+_DS = int(RRType.DS)
+_DENIALS = (int(RRType.NSEC), int(RRType.NSEC3))
+_RANK = {Status.SECURE: 0, Status.INSECURE: 1, Status.INDETERMINATE: 2, Status.BOGUS: 3}
+
+
+def validate(
+    question: Question,
+    message: Message,
+    trust: Trust,
+    wall: int,
+    now: float,
+    budget: Budget,
+    trail: list[Link] | None = None,
+) -> Validation:
+    """Judge the answer ``message`` to ``question``; see ``secdns.dnssec.verdict``.
+
+    ``wall`` is seconds since 1970, for signatures; ``now`` seconds of the cache's clock, for
+    ``trust.keys``. ``trail`` collects the steps. Raises nothing on any input: a budget that is
+    used up makes the answer bogus.
+    """
+    judge = _Judge(question, message, Chain(trust, wall, now, budget, trail))
+    try:
+        yield from judge.judge()
+    except OverBudget as error:
+        return Verdict(Status.BOGUS, message, Reason(EDE.DNSSEC_BOGUS, str(error)))
+    return judge.verdict()
+
+
+class _Judge:
+    """One answer on trial."""
+
+    def __init__(self, question: Question, message: Message, chain: Chain) -> None:
+        self._name = question.name.lower()
+        self._type = question.rrtype
+        self._message = message
+        self._chain = chain
+        self._answer = RRsets(message.answer)
+        self._kept_answer: dict[tuple[bytes, int], Signed] = {}
+        self._kept_authority: dict[tuple[bytes, int], Signed] = {}
+        self._synthesized: list[Record] = []
+        self._status = Status.SECURE
+        self._reason: Reason | None = None
+        self._ttl_s = MAX_TTL
+        self._broken_at: bytes | None = None
+        self._denied: Denied | None = None
+
+    # The verdict.
+
+    @property
+    def _is_over(self) -> bool:
+        return self._status in (Status.BOGUS, Status.INDETERMINATE)
+
+    def _lower(self, status: Status, reason: Reason | None, at: bytes | None = None) -> None:
+        """Take the weakest part into account."""
+        if _RANK[status] > _RANK[self._status]:
+            self._status = status
+            self._reason = reason
+            self._broken_at = at
+
+    def verdict(self) -> Verdict:
+        """Give what the trial has shown."""
+        if self._is_over:
+            return Verdict(self._status, self._message, self._reason, 0, self._broken_at)
+        message = self._message
+        answer = [*chain(*(rrset.all_records() for rrset in self._kept_answer.values())), *self._synthesized]
+        authority = [*chain(*(rrset.all_records() for rrset in self._kept_authority.values()))]
+        if len(answer) != len(message.answer) or len(authority) != len(message.authority):
+            message = replace(
+                message,
+                answer=_in_order(message.answer, answer),
+                authority=_in_order(message.authority, authority),
+                additional=(),
+            )
+        denied = self._denied if self._status is Status.SECURE else None
+        return Verdict(self._status, message, self._reason, self._ttl_s, denied=denied)
+
+    # The trial.
+
+    def judge(self) -> Generator[Batch, Answers, None]:
+        name = self._name
+        passed = {name}
+        for _ in range(limits.CHAIN.default + 1):
+            waiver = self._chain.trust.anchors.covers(name, self._chain.now)
+            if waiver is not None:
+                text = f"{to_text(waiver)} is not checked: the configuration says so"
+                self._lower(Status.INSECURE, Reason(None, text))
+            rrset = self._answer.find(name, self._type)
+            if rrset is not None and self._type != _RRSIG:
+                yield from self._positive(rrset, waiver is not None)
+                return
+            alias = self._answer.find(name, _CNAME)
+            if alias is None:
+                break
+            target = yield from self._follow(alias, waiver is not None)
+            if self._is_over or target is None or target in passed:
+                return
+            passed.add(target)
+            name = target
+        else:
+            raise OverBudget(f"over {limits.CHAIN.default} links from {to_text(self._name)}")
+        yield from self._end(name, waiver is not None)
+
+    def _end(self, name: bytes, is_waived: bool) -> Generator[Batch, Answers, None]:
+        """Judge an answer whose path ends without data."""
+        if self._type == _RRSIG and self._message.answer:
+            self._kept_answer.update(self._answer.at(name))
+            self._lower(Status.INSECURE, Reason(None, "signatures are not signed themselves"))
+            return
+        dname = self._find_dname(name)
+        if dname is not None and self._message.rcode == RCode.YXDOMAIN:
+            yield from self._positive(dname, is_waived)
+            return
+        yield from self._negative(name, is_waived)
+
+    def _positive(self, rrset: Signed, is_waived: bool) -> Generator[Batch, Answers, None]:
+        """Judge one RRset of the answer, its wildcard proof included."""
+        self._kept_answer[rrset.owner, rrset.rrtype] = rrset
+        if is_waived:
+            return
+        zone = yield from self._zone_for(rrset)
+        if zone.status is not Status.SECURE:
+            self._note(rrset, zone)
+            self._lower(zone.status, zone.reason, zone.name)
+            return
+        if self._chain.budget.is_turn_due():
+            yield ()
+        checked = self._chain.check(rrset, zone)
+        if isinstance(checked, Verified):
+            self._ttl_s = min(self._ttl_s, checked.ttl_s)
+            self._note(rrset, zone, checked)
+            if checked.expanded_from is not None:
+                self._expanded(rrset, zone, checked.expanded_from)
+        else:
+            self._note(rrset, zone, checked)
+            self._lower(Status.BOGUS, checked)
+
+    def _note(self, rrset: Signed, zone: Zone, checked: Verified | Reason | None = None) -> None:
+        status, reason, by = zone.status, zone.reason, None
+        if isinstance(checked, Reason):
+            status, reason = Status.BOGUS, checked
+        elif checked is not None:
+            by = checked
+        self._chain.note(
+            Link(rrset.owner, rrset.rrtype, zone.name, status, reason, tuple(rrset.signatures), by)
+        )
+
+    def _expanded(self, rrset: Signed, zone: Zone, source: bytes) -> None:
+        """Want the proof that no closer name than the wildcard exists (RFC 4035 §5.3.4)."""
+        found = self._chain.collect(zone, RRsets(self._message.authority))
+        self._take_proof(rrset.owner, zone, found, wildcard_answer(found.proofs, rrset.owner, source))
+
+    def _follow(self, alias: Signed, is_waived: bool) -> Generator[Batch, Answers, bytes | None]:
+        """Judge a CNAME and give its target; a synthesized one is checked against its DNAME."""
+        target = alias.records[0].rdata.lower()
+        dname = None if alias.signatures else self._find_dname(alias.owner)
+        if dname is None:
+            if len(alias.records) > 1:
+                text = f"{len(alias.records)} CNAME records at {to_text(alias.owner)}"
+                self._lower(Status.BOGUS, Reason(EDE.DNSSEC_BOGUS, text))
+                return None
+            yield from self._positive(alias, is_waived)
+            return target
+        substituted = alias.owner[: -len(dname.owner)] + dname.records[0].rdata.lower()
+        if target != substituted or len(alias.records) > 1:
+            owners = f"{to_text(alias.owner)} does not follow from the DNAME of {to_text(dname.owner)}"
+            text = f"the CNAME of {owners}"
+            self._lower(Status.BOGUS, Reason(EDE.DNSSEC_BOGUS, text))
+            return None
+        if (dname.owner, _DNAME) not in self._kept_answer:
+            yield from self._positive(dname, is_waived)
+        self._synthesized += alias.records
+        return target
+
+    def _find_dname(self, name: bytes) -> Signed | None:
+        """Give the DNAME above ``name`` that the answer brings, or None."""
+        for suffix in suffixes(name):
+            if suffix != name and (dname := self._answer.find(suffix, _DNAME)) is not None:
+                return dname
+        return None
+
+    # Who must vouch.
+
+    def _zone_for(self, rrset: Signed) -> Walk:
+        """Give the zone that must have signed ``rrset``, or whose status decides over it.
+
+        It is the signer, if the signer is a zone around the RRset and no deeper one is known
+        (RFC 4035 §5.3.1). Without a signature it is whatever the DS records lead to; if that
+        is a signed zone, the answer is bogus.
+        """
+        chain = self._chain
+        owner = rrset.owner
+        above = parent(owner) if rrset.rrtype == _DS and len(owner) > 1 else owner
+        last: Zone | None = None
+        for signer in self._around(above, rrset.signers()):
+            zone = yield from chain.walk(signer, with_keys=True)
+            if zone.status is not Status.SECURE:
+                return zone
+            deepest = chain.find(above)
+            if zone.name == signer and (deepest is None or len(deepest.name) <= len(signer)):
+                return zone
+            last = zone
+        zone = yield from chain.walk(above, with_keys=False)
+        if zone.status is Status.SECURE:
+            return _unsigned(rrset, zone, last)
+        return zone
+
+    def _around(self, name: bytes, signers: Iterable[bytes]) -> list[bytes]:
+        """Give the two deepest of the signers that can be a zone around ``name``.
+
+        One above the trust anchor that holds for the name cannot: without a trust anchor of its
+        own it would make the name look insecure.
+        """
+        anchor = self._chain.trust.anchors.closest(name)
+        around = [signer for signer in signers if is_subdomain(name, signer)]
+        if anchor is not None:
+            around = [signer for signer in around if len(signer) >= len(anchor)]
+        return around[:2]
+
+    # Denial.
+
+    def _negative(self, name: bytes, is_waived: bool) -> Generator[Batch, Answers, None]:
+        """Judge NXDOMAIN and NODATA: proofs and SOA of the zone around the last name."""
+        section = RRsets(self._message.authority)
+        soa = [rrset for rrset in section.of_types(_SOA) if is_subdomain(name, rrset.owner)]
+        self._kept_authority.update({(rrset.owner, _SOA): rrset for rrset in soa})
+        if is_waived:
+            return
+        above = parent(name) if self._type == _DS and len(name) > 1 else name
+        zone = yield from self._denying_zone(section, above)
+        if zone.status is not Status.SECURE:
+            self._lower(zone.status, zone.reason, zone.name)
+            return
+        if self._chain.budget.is_turn_due():
+            yield ()
+        found = self._chain.collect(zone, section)
+        if self._chain.budget.is_turn_due():
+            yield ()
+        if self._message.rcode == RCode.NXDOMAIN:
+            outcome = nxdomain(found.proofs, name)
+        else:
+            outcome = nodata(found.proofs, name, self._type)
+        self._take_proof(name, zone, found, outcome)
+        for rrset in soa:  # it says how long the denial may be kept
+            checked = self._chain.check(rrset, zone)
+            if isinstance(checked, Reason):
+                self._lower(Status.BOGUS, checked)
+            else:
+                self._ttl_s = min(self._ttl_s, checked.ttl_s)
+                if rrset.owner == zone.name and not outcome.opt_out:
+                    self._denied = Denied(zone.name, _resting_on(found, outcome), rrset)
+
+    def _denying_zone(self, section: RRsets, above: bytes) -> Walk:
+        """Give the zone whose proofs count: the deepest signer around the name, if it is a zone."""
+        signers = {signer for rrset in section.of_types(*_DENIALS) for signer in rrset.signers()}
+        for signer in self._around(above, sorted(signers, key=len, reverse=True)):
+            zone = yield from self._chain.walk(signer, with_keys=True)
+            if zone.status is not Status.SECURE:
+                return zone
+            deepest = self._chain.find(above)
+            if zone.name == signer and (deepest is None or len(deepest.name) <= len(signer)):
+                return zone
+        return (yield from self._chain.walk(above, with_keys=False))
+
+    def _take_proof(self, denied: bytes, zone: Zone, found: Denial, outcome: Outcome) -> None:
+        """Take the outcome of a denial into account, and keep the records that it rests on."""
+        status, reason = Status.SECURE, outcome.reason
+        if outcome.finding is Finding.NOT_PROVEN:
+            status, reason = Status.BOGUS, found.fault or outcome.reason
+        elif outcome.finding is Finding.TOO_MANY_ITERATIONS:
+            status = Status.INSECURE
+        elif outcome.opt_out:
+            text = f"{to_text(zone.name)} leaves unsigned names out of its proofs (opt-out)"
+            status, reason = Status.INSECURE, Reason(None, text)
+        self._chain.note(Link(denied, 0, zone.name, status, reason))
+        self._lower(status, reason)
+        self._ttl_s = min(self._ttl_s, found.ttl_s)
+        for rrset in _resting_on(found, outcome):
+            self._kept_authority[rrset.owner, rrset.rrtype] = rrset
+
+
+def _resting_on(found: Denial, outcome: Outcome) -> tuple[Signed, ...]:
+    """Give the RRsets that an outcome rests on; all of them if it does not say."""
+    owners = {record.owner for record in outcome.used}
+    return tuple(rrset for rrset in found.rrsets if rrset.owner in owners or not owners)
+
+
+def _unsigned(rrset: Signed, zone: Zone, signer: Zone | None) -> Zone:
+    """Give what an RRset is worth that its signed zone has not signed."""
+    what = f"{to_text(rrset.owner)} {type_text(rrset.rrtype)}"
+    text = f"{what} has no signature, but its zone {to_text(zone.name)} is signed"
+    if signer is not None:
+        text = f"{what} is signed by another zone than its own, {to_text(zone.name)}"
+    return Zone(zone.name, Status.BOGUS, reason=Reason(EDE.RRSIGS_MISSING, text))
+
+
+def _in_order(records: Sequence[Record], kept: Iterable[Record]) -> tuple[Record, ...]:
+    """Give the records to keep in the order in which they came."""
+    wanted = {id(record) for record in kept}
+    return tuple(record for record in records if id(record) in wanted)
