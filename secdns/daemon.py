@@ -96,12 +96,16 @@ class Daemon:
         routing = self._groups.build(config, read_hosts(self._hosts_file))
         if config.log_names != self.config.log_names:
             self.udp.responder = self.tcp.responder = self._responder(config)
+        judged_by = self.config.dnssec
         self.config = replace(config, server=self.config.server)
         self.forwarder.routing = routing
         self.cache.route = routing.route
         self.cache.serve_stale = config.cache.serve_stale
         self.cache.resize(config.cache.size_octets)
-        self.cache.renew()
+        if config.dnssec != judged_by:  # what was judged by other rules is judged anew
+            self.cache.flush()
+        else:
+            self.cache.renew()
         await self.forwarder.settle(DRAIN_S)
         await self._groups.keep_only(self.forwarder.routing)
         _LOG.info("configuration reloaded")

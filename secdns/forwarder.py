@@ -20,9 +20,9 @@ from secdns.dns.wire import HEADER_SIZE, MAX_MESSAGE
 from secdns.errors import TransportError
 from secdns.iana import EDE, RCode, RRClass, RRType
 from secdns.policy import Answer, Refuse, RouteTo
-from secdns.routing import Routing
+from secdns.routing import Asked, Routing
 from secdns.stats import Stats
-from secdns.upstream import UpstreamGroup
+from secdns.upstream import Upstream
 
 PATIENCE_S = 4.4  # for one client query, everything included; the reply is to be there inside 4.5 s
 STALE_AFTER_S = 0.8  # a stale answer is given when the refresh takes longer
@@ -33,7 +33,17 @@ GIVES_WAY_S = 0.5  # … if it is at least this old, else the newcomer is turned
 
 _LOG = logging.getLogger(__name__)
 _ANSWERED_HERE = frozenset(
-    {RRType.OPT, RRType.TKEY, RRType.TSIG, RRType.IXFR, RRType.AXFR, RRType.MAILB, RRType.MAILA, RRType.ANY}
+    {
+        RRType.OPT,
+        RRType.NXNAME,
+        RRType.TKEY,
+        RRType.TSIG,
+        RRType.IXFR,
+        RRType.AXFR,
+        RRType.MAILB,
+        RRType.MAILA,
+        RRType.ANY,
+    }
 )
 _HINFO = b"\x07RFC8482\x00"
 
@@ -58,7 +68,7 @@ class _Flight:
         self.waiters = [waiter]
         self.give_up: Callable[[], None] | None = None
 
-    def read(self, response: bytes) -> Entry:
+    def read(self, response: bytes, member: Upstream) -> Entry:
         """Give the entry of an upstream's response; see ``UpstreamGroup.submit``."""
         return from_plain_response(response, self._question_end) or _read(response)
 
@@ -69,7 +79,7 @@ class _Flight:
             self._forwarder.stats.failed(error.__cause__ or error)
             entry = _failure(error.ede, str(error))
         elif entry.is_failure:
-            entry.ttl_s = FAILURE_TTL_S
+            entry.ttl_s = entry.ttl_s or FAILURE_TTL_S
         self._forwarder.land(self, entry)
 
 
@@ -166,7 +176,7 @@ class Forwarder:
             reply.timer = self._loop.call_later(STALE_AFTER_S, reply.give_stale, stale)
         self._fetch(query, key, group, reply.give)
 
-    def _decide(self, query: Query, key: bytes, now: float) -> tuple[Entry | None, UpstreamGroup]:
+    def _decide(self, query: Query, key: bytes, now: float) -> tuple[Entry | None, Asked]:
         """Give the answer that policy makes, or the group to ask."""
         routing = self.routing
         group = routing.default
@@ -179,6 +189,9 @@ class Forwarder:
             return from_message(Message(question=(question,), answer=(hinfo,)), ttl_s=0), group
         if rrtype == RRType.OPT:
             return Entry(RCode.FORMERR, ttl_s=0), group
+        if rrtype == RRType.NXNAME:  # RFC 9824 §3.4
+            options = _ede(EDE.INVALID_QUERY_TYPE, "NXNAME is no type to ask for")
+            return Entry(RCode.FORMERR, ttl_s=0, options=options), group
         if rrtype in _ANSWERED_HERE:
             return _refused(EDE.NOT_SUPPORTED, "this type is not served"), group
         match routing.policies.decide(question, now):
@@ -193,7 +206,7 @@ class Forwarder:
         self.cache.store(key, entry, now)
         return entry, group
 
-    def _fetch(self, query: Query, key: bytes, group: UpstreamGroup, waiter: Waiting) -> None:
+    def _fetch(self, query: Query, key: bytes, group: Asked, waiter: Waiting) -> None:
         """Ask the group, or wait for whoever is asking the same already."""
         flight = self._flights.get(key)
         if flight is not None:

@@ -5,13 +5,15 @@ of the cache; everything else here is made anew and swapped in as a whole.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from secdns.bootstrap import Bootstrap
-from secdns.cache import Route
+from secdns.cache import Entry, Route
 from secdns.clock import boottime
-from secdns.config import Config
+from secdns.config import Config, DNSSECConfig
 from secdns.dns.edns import pad
 from secdns.dns.name import ROOT
 from secdns.endpoint import Endpoint
@@ -20,9 +22,21 @@ from secdns.policy import Given, Hosts, QueryPolicies, from_pairs
 from secdns.policy.routes import Routes
 from secdns.providers import DEFAULT, PROVIDERS
 from secdns.transport import SCHEMES
-from secdns.upstream import Upstream, UpstreamGroup
+from secdns.upstream import Done, Read, Upstream, UpstreamGroup
+
+if TYPE_CHECKING:
+    from secdns.validation import ValidatingGroup
 
 _Members = tuple[tuple[str, Endpoint], ...]
+
+
+class Asked(Protocol):
+    """Whoever can be asked: an upstream group, or one whose answers are validated."""
+
+    def submit(
+        self, question: bytes, cd: bool, now: float, deadline: float, read: Read[Entry], done: Done[Entry]
+    ) -> Callable[[], None]:
+        """As ``UpstreamGroup.submit``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +45,13 @@ class Routing:
 
     ``groups`` maps the number of an upstream group to it; ``default`` is for names that no
     policy routes elsewhere. ``route`` gives the group's number for a name in lower case; None
-    stands for "always the default's, which is 0".
+    stands for "always the default's, which is 0". Only what the default group says is validated:
+    a [[route]] is for names that their own network vouches for.
     """
 
     policies: QueryPolicies
-    groups: Mapping[int, UpstreamGroup]
-    default: UpstreamGroup
+    groups: Mapping[int, Asked]
+    default: Asked
     route: Route | None
 
 
@@ -50,6 +65,7 @@ class Groups:
     def __init__(self) -> None:
         self._groups: dict[_Members, UpstreamGroup] = {}
         self._next = 0
+        self._validating: tuple[DNSSECConfig, UpstreamGroup, ValidatingGroup] | None = None
         self._bootstrap = Bootstrap(self._ask_for_address, clock=boottime)
 
     def build(self, config: Config, hosts: Hosts) -> Routing:
@@ -57,14 +73,30 @@ class Groups:
         default = self._group((u.name, end) for u in config.upstreams for end in u.endpoints)
         ways = {upstream.name: upstream.endpoints for upstream in config.upstreams}
         routes: dict[bytes, int] = {}
-        groups = {default.number: default}
+        asked = self._validate(config.dnssec, default)
+        groups: dict[int, Asked] = {default.number: asked}
         for entry in config.routes:
             ends = ways[entry.via] if entry.endpoint is None else (entry.endpoint,)
             group = self._group((entry.via, end) for end in ends)
-            groups[group.number] = group
+            groups.setdefault(group.number, group)
             routes.update(dict.fromkeys(entry.domains, group.number))
         policies = QueryPolicies(Given(overrides=from_pairs(config.overrides), hosts=hosts, routes=routes))
-        return Routing(policies, groups, default, _route(routes, default.number))
+        return Routing(policies, groups, asked, _route(routes, default.number))
+
+    def _validate(self, config: DNSSECConfig, group: UpstreamGroup) -> Asked:
+        """Give ``group`` with its answers validated, if that is wanted; known keys outlive a reload."""
+        if config.mode == "off":
+            self._validating = None
+            return group
+        held = self._validating
+        if held is not None and held[:2] == (config, group):
+            return held[2]
+        from secdns.validation import ValidatingGroup, trust_from  # what it needs costs 8 MB
+
+        trust = held[2].trust if held is not None and held[0] == config else trust_from(config)
+        validating = ValidatingGroup(group, trust, clock=boottime, wall=time.time)
+        self._validating = (config, group, validating)
+        return validating
 
     async def keep_only(self, routing: Routing) -> None:
         """Close every group that ``routing`` does not use."""

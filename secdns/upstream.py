@@ -38,11 +38,14 @@ from secdns.transport import Lookup, Transport, open_transport
 class Readable(Protocol):
     """What is made of a response."""
 
-    is_failure: bool  # its RCODE, extended by EDNS, is no answer: another upstream may have a better one
+    @property
+    def is_failure(self) -> bool:
+        """Its RCODE, extended by EDNS, is no answer: another upstream may have a better one."""
 
 
 T = TypeVar("T", bound=Readable)
 Done = Callable[[T | None, TransportError | None], None]  # an answer, or the reason why there is none
+Read = Callable[[bytes, "Upstream"], T]  # a response and whose it is -> what is wanted of it
 
 HEDGE_S = 0.4  # design: 50 to 400 ms; without a history of round trips the patient end is right
 FIRST_BACKOFF_S = 0.5  # after one failure, doubling (RFC 9520 §3.2)
@@ -177,7 +180,7 @@ class _Ask(Generic[T]):
 
     __slots__ = ("cd", "deadline", "lost", "question", "read")
 
-    def __init__(self, question: bytes, cd: bool, deadline: float, read: Callable[[bytes], T]) -> None:
+    def __init__(self, question: bytes, cd: bool, deadline: float, read: Read[T]) -> None:
         self.question = question
         self.cd = cd
         self.deadline = deadline
@@ -294,7 +297,7 @@ class _Express(Generic[T]):
         first = self._members[0]
         self._cancel = None
         try:
-            value = self._ask.read(response)
+            value = self._ask.read(response, first)
         except Exception as error:  # FormatError, or a bug: that must not end in silence
             self._failed(_unusable(first, error, self.due - HEDGE_S))
             return
@@ -373,16 +376,18 @@ class UpstreamGroup:
         cd: bool,
         now: float,
         deadline: float,
-        read: Callable[[bytes], T],
+        read: Read[T],
         done: Done[T],
+        avoid: frozenset[Upstream] = frozenset(),
     ) -> Callable[[], None]:
         """Ask, and call ``done`` once, perhaps at once, with what ``read`` makes of the answer.
 
         ``read`` raises FormatError for a response that cannot be used; that counts as a failure
         of the upstream that sent it. A response that is a failure (FORMERR, SERVFAIL, REFUSED …)
         is taken only if no upstream has a better one. If there is no usable response ``done`` gets
-        a TransportError whose message has each upstream's reason. ``now`` and the absolute
-        ``deadline`` are seconds of the event loop's clock. ``done`` must not raise.
+        a TransportError whose message has each upstream's reason. The members in ``avoid`` are
+        not asked. ``now`` and the absolute ``deadline`` are seconds of the event loop's clock.
+        ``done`` must not raise.
 
         Gives what to call to give up; ``done`` is then called no more.
         """
@@ -391,6 +396,8 @@ class UpstreamGroup:
             if member.back_at:
                 members = self._candidates(now)
                 break
+        if avoid:
+            members = [member for member in members if member not in avoid]
         express = _Express(self, members, _Ask(question, cd, deadline, read), done, now + HEDGE_S)
         if not members:
             express.finish(None, _exhausted(self._last_reasons))
@@ -498,7 +505,7 @@ async def _ask_one(member: Upstream, ask: _Ask[T]) -> T:
     try:
         query = member.query(ask.question, ask.cd)
         response = await member.exchange(query, ask.deadline, is_retry=ask.lost is member)
-        value = ask.read(response)
+        value = ask.read(response, member)
     except TransportError as error:
         raise _Failure([(member, error)]) from error
     except Exception as error:  # FormatError, or a bug

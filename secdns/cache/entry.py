@@ -66,6 +66,17 @@ class Body:
             _pack_ttl(octets, at, ttl - seconds if ttl > seconds else 0)
         return octets
 
+    def capped(self, ttl_s: int) -> "Body":
+        """Give the records with no TTL over ``ttl_s``; the same object if none is."""
+        octets: bytearray | None = None
+        for at in self.ttl_offsets:
+            if _unpack_ttl(self.octets, at)[0] > ttl_s:
+                octets = octets or bytearray(self.octets)
+                _pack_ttl(octets, at, ttl_s)
+        if octets is None:
+            return self
+        return Body(bytes(octets), self.answers, self.authorities, self.ttl_offsets)
+
     def with_ttl(self, ttl_s: int) -> bytearray:
         """Give the records with every TTL set to ``ttl_s``."""
         octets = bytearray(self.octets)
@@ -153,6 +164,17 @@ class Entry:
         self.stored = 0.0
         self.retry_at = 0.0
         self.hits = 0
+
+    def cap_ttl(self, ttl_s: int) -> None:
+        """Keep the answer no longer than ``ttl_s``, and let no TTL in it say more (RFC 4035 §5.3.3).
+
+        Only before the first reply.
+        """
+        if ttl_s < self.ttl_s:
+            self.ttl_s = ttl_s
+        same = self.plain is self.full
+        self.full = self.full.capped(ttl_s)
+        self.plain = self.full if same else self.plain.capped(ttl_s)
 
     def reply(self, query: Query, now: float) -> bytes:
         """Give the whole reply to ``query``, TTLs aged to ``now``; it may be over ``query.limit``."""

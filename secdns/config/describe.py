@@ -39,6 +39,10 @@ def _settings(config: Config) -> Iterator[tuple[str, str]]:
         for key, value in _upstream_settings(upstream):
             yield f"upstream[{number}].{key}", value
     yield "dnssec.mode", json.dumps(config.dnssec.mode)
+    yield "dnssec.trust_anchors", _list(config.dnssec.trust_anchors)
+    waived = config.dnssec.negative_trust_anchors
+    yield "dnssec.negative_trust_anchors", _list(name.to_text(zone) for zone in waived)
+    yield "dnssec.sha1", json.dumps(config.dnssec.sha1)
     yield "cache.size_mb", str(config.cache.size_octets >> 20)
     yield "cache.serve_stale", json.dumps(config.cache.serve_stale)
     for number, route in enumerate(config.routes, start=1):

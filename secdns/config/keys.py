@@ -7,7 +7,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "[server]": ("listen", "acl"),
     "[upstreams]": ("strategy",),
     "[[upstream]]": ("name", "transport", "url", "addresses", "ca_file", "pin_sha256"),
-    "[dnssec]": ("mode",),
+    "[dnssec]": ("mode", "trust_anchors", "negative_trust_anchors", "sha1"),
     "[cache]": ("size_mb", "serve_stale"),
     "[[route]]": ("domains", "via"),
     "[overrides]": (),
@@ -18,10 +18,5 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 
 LATER: Final[Mapping[str, Mapping[str, str]]] = {
     "[[upstream]]": {"proxy": "use a proxy"},
-    "[dnssec]": {
-        "trust_anchors": "check DNSSEC signatures",
-        "negative_trust_anchors": "check DNSSEC signatures",
-        "sha1": "check DNSSEC signatures",
-    },
 }
 """Keys whose names are fixed and whose meaning comes later: refused, never ignored."""

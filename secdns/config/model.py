@@ -9,7 +9,7 @@ from secdns.endpoint import Endpoint
 
 Network = IPv4Network | IPv6Network
 Strategy = Literal["ordered"]
-DNSSECMode = Literal["off"]
+DNSSECMode = Literal["validate", "off"]
 
 
 class Limit(NamedTuple):
@@ -31,6 +31,8 @@ LISTEN_ADDRESSES: Final = Limit(2, 1, 64)
 UPSTREAMS: Final = Limit(2, 1, 32)
 # More would not fit a reply over UDP.
 OVERRIDE_ADDRESSES: Final = Limit(1, 1, 64)
+# Trust anchors and names that are not checked: by hand, so few; the list is looked through at start.
+ANCHORS: Final = Limit(0, 0, 64)
 # The whole file, in octets: 10,000 overrides take half of it. Bounds time and memory of reading it.
 FILE_OCTETS: Final = Limit(0, 0, 1 << 20)
 
@@ -69,9 +71,17 @@ class UpstreamConfig:
 
 @dataclass(frozen=True, slots=True)
 class DNSSECConfig:
-    """Whether signatures are checked here. This version cannot, so ``mode`` is always off."""
+    """Whether signatures are checked here, and from where on.
+
+    ``trust_anchors`` are DS or DNSKEY records in presentation form; none: those of the root that
+    are built in. ``negative_trust_anchors`` are names (wire form, lower case) that are not checked,
+    with all below them. ``sha1`` lets algorithms 5 and 7 count.
+    """
 
     mode: DNSSECMode
+    trust_anchors: tuple[str, ...] = ()
+    negative_trust_anchors: tuple[bytes, ...] = ()
+    sha1: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Final
 from secdns.config.keys import KEYS, LATER
 from secdns.config.lines import Path
 from secdns.config.model import (
+    ANCHORS,
     CACHE_MB,
     LISTEN_ADDRESSES,
     PORT,
@@ -21,6 +22,7 @@ from secdns.config.model import (
 from secdns.config.reader import Problems, Table, nearest, shape, show
 from secdns.config.routes import read_overrides, read_routes
 from secdns.config.upstreams import read_upstreams
+from secdns.dns.name import from_text
 from secdns.errors import ConfigError
 
 DEFAULT_LISTEN: Final = ("127.0.0.1", "::1")
@@ -34,8 +36,6 @@ def read_config(document: Mapping[str, object], problems: Problems, lines: Mappi
     upstream_tables = tuple(_tables("upstream", document, problems))
     upstreams = read_upstreams(upstream_tables, problems)
     names = list(dict.fromkeys([upstream.name for upstream in upstreams] + _declared(upstream_tables)))
-    dnssec = _table("dnssec", document, problems)
-    dnssec.choice("mode", ("off",), {"validate": "check DNSSEC signatures itself (the default upstreams do)"})
     strategies = {"fastest": "choose by speed", "spread": "spread queries"}
     _table("upstreams", document, problems).choice("strategy", ("ordered",), strategies)
     cache = _table("cache", document, problems)
@@ -43,7 +43,7 @@ def read_config(document: Mapping[str, object], problems: Problems, lines: Mappi
         server=_read_server(_table("server", document, problems)),
         upstreams=upstreams,
         strategy="ordered",
-        dnssec=DNSSECConfig(mode="off"),
+        dnssec=_read_dnssec(_table("dnssec", document, problems)),
         cache=CacheConfig(
             size_octets=cache.integer("size_mb", CACHE_MB) << 20,
             serve_stale=cache.boolean("serve_stale", True),
@@ -116,6 +116,29 @@ def _read_server(table: Table) -> ServerConfig:
         listen=tuple(address for _, address in listen) if "listen" in table.values else defaults,
         acl=tuple(network for _, network in acl),
     )
+
+
+def _read_dnssec(table: Table) -> DNSSECConfig:
+    mode = table.choice("mode", ("validate", "off"), {})
+    return DNSSECConfig(
+        mode="off" if mode == "off" else "validate",
+        trust_anchors=tuple(text for _, text in table.strings("trust_anchors", _check_anchor, ANCHORS)),
+        negative_trust_anchors=tuple(
+            name for _, name in table.strings("negative_trust_anchors", _parse_name, ANCHORS)
+        ),
+        sha1=table.boolean("sha1", False),
+    )
+
+
+def _check_anchor(text: str) -> str:
+    from secdns.dnssec.anchors import parse  # it needs cryptography, which most configurations do not
+
+    parse(text)
+    return text
+
+
+def _parse_name(text: str) -> bytes:
+    return from_text(text).lower()
 
 
 def _parse_listen(text: str) -> ListenAddress:

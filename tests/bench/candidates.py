@@ -62,7 +62,8 @@ class Candidate:
 
 def _secdns(directory: Path, upstream: Upstream, scheme: str, port: int) -> Command:
     config = directory / "secdns.toml"
-    config.write_text(f'[server]\nlisten = ["127.0.0.1:{port}"]\n{upstream.config_table(scheme)}')
+    server = f'[server]\nlisten = ["127.0.0.1:{port}"]\n[dnssec]\nmode = "off"\n'
+    config.write_text(server + upstream.config_table(scheme))
     return Command([sys.executable, "-m", "secdns", "run", "--config", str(config)])
 
 

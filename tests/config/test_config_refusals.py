@@ -139,16 +139,6 @@ def test_ca_file_that_others_may_write_is_refused_l8(tmp_path: Path) -> None:
         ),
         pytest.param('[upstreams]\nstrategy = "spread"', "this version cannot spread queries", id="spread"),
         pytest.param(
-            '[dnssec]\nmode = "validate"', "this version cannot check DNSSEC signatures itself", id="validate"
-        ),
-        pytest.param("[dnssec]\nsha1 = false", "this version cannot check DNSSEC signatures", id="sha1"),
-        pytest.param(
-            "[dnssec]\ntrust_anchors = []", "this version cannot check DNSSEC signatures", id="trust anchors"
-        ),
-        pytest.param(
-            "[dnssec]\nnegative_trust_anchors = []", "this version cannot check", id="negative anchors"
-        ),
-        pytest.param(
             f'{ROUTE}via = "network"', "this version cannot learn the resolvers of a link", id="network"
         ),
         pytest.param(

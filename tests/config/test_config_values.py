@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from secdns import config, endpoint
-from secdns.config import CacheConfig, ListenAddress, RouteConfig, UpstreamConfig
+from secdns.config import CacheConfig, DNSSECConfig, ListenAddress, RouteConfig, UpstreamConfig
 from secdns.dns.name import from_text
 from secdns.providers import DEFAULT, PROVIDERS
 
@@ -26,7 +26,8 @@ def test_empty_file_gives_the_defaults() -> None:
     )
     assert got.server.acl == ()
     assert got.cache == CacheConfig(size_octets=32 << 20, serve_stale=True)
-    assert (got.strategy, got.dnssec.mode, got.routes, got.overrides) == ("ordered", "off", (), ())
+    assert (got.strategy, got.routes, got.overrides) == ("ordered", (), ())
+    assert got.dnssec == DNSSECConfig(mode="validate")
     assert (got.strict, got.log_names) == (False, False)
 
 

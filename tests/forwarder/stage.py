@@ -14,6 +14,7 @@ from secdns.iana import EDE
 from secdns.policy import Hosts
 from secdns.routing import Groups
 from secdns.testing import FakeUpstream, ZoneData
+from secdns.upstream import UpstreamGroup
 
 ZONES: Final[dict[str, ZoneData]] = {
     "example.test": {
@@ -26,6 +27,9 @@ ZONES: Final[dict[str, ZoneData]] = {
         **{f"h{number}": {"A": f"192.0.2.{number % 250 + 1}"} for number in range(200)},
     }
 }
+
+
+UNSIGNED = '\n[dnssec]\nmode = "off"\n'  # the zones above have no signatures
 
 
 class Clock:
@@ -44,9 +48,16 @@ class Stage:
     def __init__(self, toml: str) -> None:
         self.clock = Clock()
         self.groups = Groups()
-        self.routing = self.groups.build(parse(toml, "test"), Hosts())
+        self.routing = self.groups.build(parse(toml + UNSIGNED, "test"), Hosts())
         self.cache = Cache(1 << 22, route=self.routing.route)
         self.forwarder = Forwarder(self.cache, self.routing, clock=self.clock)
+
+    @property
+    def group(self) -> UpstreamGroup:
+        """The upstreams for names that no route takes elsewhere."""
+        group = self.routing.default
+        assert isinstance(group, UpstreamGroup)
+        return group
 
     async def ask(self, wire: bytes, *, stream: bool = False) -> Message:
         """Give the reply that a client gets, having looked at what every reply must be."""

@@ -135,7 +135,7 @@ async def test_answer_to_something_else_never_reaches_a_client_nor_the_cache_C3_
     up.faults = Faults()
     await up.stop()  # a fresh start: nothing of it may come from a connection that lied
     await up.start()
-    stage.routing.default.reset()
+    stage.group.reset()
     assert len((await stage.ask(query(WWW))).answer) == 2
 
 
@@ -146,7 +146,7 @@ async def test_wrong_answer_of_one_upstream_is_the_right_one_of_the_next_C3_F7_F
     stage = play(table(up, "a", scheme) + table(other, "b", scheme))
     for faults in (Faults(wrong_id=True), Faults(wrong_question=True), Faults(garbage=True)):
         up.faults = faults
-        stage.routing.default.reset()
+        stage.group.reset()
         stage.cache.flush()
         assert len((await stage.ask(query(WWW))).answer) == 2
 
@@ -407,7 +407,7 @@ class BrokenLater(Broken):
 async def test_bug_of_ours_costs_one_answer_and_leaves_no_question_stuck(
     broken: Broken, stage: Stage, up: FakeUpstream
 ) -> None:
-    member = stage.routing.default.members[0]
+    member = stage.group.members[0]
     sound, member.transport = member.transport, broken
     async with asyncio.timeout(1):
         reply = await stage.ask(query(WWW))

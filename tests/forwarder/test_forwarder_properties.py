@@ -162,7 +162,7 @@ async def test_response_wrong_in_any_way_reaches_neither_client_nor_cache_C3_C5_
 ) -> None:
     stage = liar
     stage.cache.flush()
-    stage.routing.default.reset()
+    stage.group.reset()
     believed: list[bytes] = []
 
     def answer(asked: bytes) -> bytes:

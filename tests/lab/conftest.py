@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import servers
-from tests.lab.daemon import SERVER, Daemon
+from tests.lab.daemon import Daemon, complete
 from tests.lab.netns import Namespace, namespace
 from tests.lab.servers import Authority, Certificates, Upstream
 
@@ -69,10 +69,8 @@ def secdns_daemon(tmp_path: Path) -> Iterator[StartDaemon]:
     started: list[Daemon] = []
 
     def start(config_text: str, *, inside: Namespace | None = None, limits: str | None = None) -> Daemon:
-        if "[server]" not in config_text:
-            config_text = SERVER + config_text
         config = tmp_path / f"secdns-{len(started)}.toml"
-        config.write_text(config_text)
+        config.write_text(complete(config_text))
         prefix = list(inside.prefix) if inside else []
         if limits:
             prefix = [*prefix, "prlimit", limits]
@@ -103,7 +101,7 @@ def shared_daemons(
             scheme, _, implementation = which.partition("-")
             upstream: Upstream = request.getfixturevalue(f"lab_{implementation}")
             config = tmp_path_factory.mktemp(which) / "secdns.toml"
-            config.write_text(SERVER + upstream.config_table(scheme))
+            config.write_text(complete(upstream.config_table(scheme)))
             daemon = Daemon(config)
             try:
                 daemon.wait_ready()

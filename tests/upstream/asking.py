@@ -42,7 +42,9 @@ class Asking:
         self.outcomes: list[Outcome] = []
         question = names.from_text(f"h{number}.example.test") + RRType.A.to_bytes(2) + b"\0\1"
         now = asyncio.get_running_loop().time()
-        self.give_up = group.submit(question, False, now, now + patience_s, read, self._done)
+        self.give_up = group.submit(
+            question, False, now, now + patience_s, lambda wire, member: read(wire), self._done
+        )
 
     def _done(self, answer: Answer | None, error: TransportError | None) -> None:
         outcome = error if answer is None else answer
