@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("secdns.cli.demo", "Show secdns at work, with an upstream of its own and no internet."),
     "run": ("secdns.cli.run", "Answer this machine's DNS queries through encrypted upstreams."),
     "query": ("secdns.cli.query", "Ask one question over an encrypted or plain transport."),
+    "explain": ("secdns.cli.explain", "Show why a name is genuine, unsigned or refused (DNSSEC)."),
     "upstreams": ("secdns.cli.upstreams", "List the built-in upstreams and who runs them."),
     "bench": ("secdns.cli.bench", "Compare how fast upstreams answer from here."),
     "config": ("secdns.cli.config", "Write, check or show the configuration."),

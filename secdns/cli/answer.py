@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from secdns import __version__
 from secdns.cli import terminal
@@ -13,6 +14,9 @@ from secdns.endpoint import Endpoint
 from secdns.errors import TransportError
 from secdns.iana import RCode, RRType
 from secdns.transport import Facts
+
+if TYPE_CHECKING:  # loaded where an answer is judged
+    from secdns.cli.judging import Judged
 
 #: the names of the registry (RFC 8914 §5.2 and what was added since), by code
 EDE_NAMES = (
@@ -71,7 +75,8 @@ _FAILURES = {
 class Answer:
     """One question, its response and the way it came.
 
-    ``failed`` are the endpoints that were tried before, each with what went wrong.
+    ``failed`` are the endpoints that were tried before, each with what went wrong. ``judged`` is
+    our own verdict, where one was wanted and could be given.
     """
 
     question: Question
@@ -81,10 +86,13 @@ class Answer:
     facts: Facts
     elapsed_s: float
     failed: tuple[tuple[Endpoint, TransportError], ...] = ()
+    judged: "Judged | None" = None
 
     @property
     def exit_code(self) -> Exit:
         """The exit code that tells this outcome."""
+        if self.judged is not None and self.judged.verdict.status.value == "bogus":
+            return Exit.BOGUS
         if self.response.rcode == RCode.NXDOMAIN:
             return Exit.NO_RECORDS
         if self.response.rcode != RCode.NOERROR:
@@ -139,7 +147,7 @@ def as_json(answer: Answer) -> None:
             "answer": [_record_object(r) for r in response.answer],
             "authority": [_record_object(r) for r in response.authority],
             "ede": [{"code": code, "name": ede_name(code), "text": text} for code, text in answer.ede],
-            "verdict": None,
+            "verdict": _verdict_object(answer),
             "upstream": answer.endpoint.url,
             "transport": answer.endpoint.scheme,
             "encrypted": answer.endpoint.is_encrypted,
@@ -273,11 +281,27 @@ def _chain_end(answer: Answer) -> bytes:
 
 def _dnssec_sentence(answer: Answer) -> str:
     said = (
-        "the upstream says that it validated this answer (AD)"
+        "the upstream says so too (AD)"
         if answer.response.ad
-        else "the upstream does not say that it validated this answer (no AD)"
+        else "the upstream does not vouch for it (no AD)"
     )
-    return f"DNSSEC: {said}; this version of secdns gives no verdict of its own"
+    if answer.judged is None:
+        return f"DNSSEC: this answer cannot be judged; {said}"
+    verdict = answer.judged.verdict
+    why = f": {verdict.reason.text}" if verdict.reason is not None else ", every signature is good"
+    return f"DNSSEC: {verdict.status.value}{why}; {said}"
+
+
+def _verdict_object(answer: Answer) -> dict[str, object] | None:
+    if answer.judged is None:
+        return None
+    verdict = answer.judged.verdict
+    reason = verdict.reason
+    return {
+        "status": verdict.status.value,
+        "reason": None if reason is None else reason.text,
+        "ede": None if reason is None or reason.ede is None else int(reason.ede),
+    }
 
 
 def _record_object(record: Record) -> dict[str, object]:

@@ -22,10 +22,13 @@ from secdns.dns.edns import EDNS, pad
 from secdns.dns.message import Message, Question, make_query
 from secdns.endpoint import Endpoint
 from secdns.errors import ConfigError, EndpointError, FormatError, ProtocolError, TransportError
-from secdns.transport import SCHEMES, open_transport
+from secdns.iana import RCode
+from secdns.transport import SCHEMES, Transport, open_transport
 
 if TYPE_CHECKING:
+    from secdns.cli.judging import Judged
     from secdns.config import Config
+    from secdns.dnssec.chain import Trust
 
 WAYS = "@tls://HOST, @https://HOST/dns-query, @udp://IP, @tcp://IP, @IP or @IP:PORT"
 OFFLINE_HINT = "is this machine online? To see secdns at work without internet: secdns demo"
@@ -105,16 +108,35 @@ def adjust(
     return tuple(changed)
 
 
-def build_query(question: Question, endpoint: Endpoint, *, dnssec: bool = False) -> bytes:
+def trust(config_file: str | None, anchors: Sequence[str] = ()) -> "Trust":
+    """Give where trust begins: at ``anchors`` in presentation form, else as the configuration says.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+        FormatError: an anchor cannot be read.
+    """
+    from secdns.validation import trust_from
+
+    configured = load_config(config_file).dnssec
+    return trust_from(replace(configured, trust_anchors=tuple(anchors)) if anchors else configured)
+
+
+def build_query(question: Question, endpoint: Endpoint, *, dnssec: bool = False, cd: bool = False) -> bytes:
     """Give a query in wire form; one that travels encrypted is padded (RFC 8467 §4.1)."""
     wire = make_query(
-        question.name, question.rrtype, id=secrets.randbits(16), ad=dnssec, edns=EDNS(do=dnssec)
+        question.name, question.rrtype, id=secrets.randbits(16), ad=dnssec, cd=cd, edns=EDNS(do=dnssec)
     )
     return pad(wire) if endpoint.is_encrypted else wire
 
 
 async def ask(
-    question: Question, candidates: Sequence[Endpoint], *, dnssec: bool, timeout_s: float
+    question: Question,
+    candidates: Sequence[Endpoint],
+    *,
+    dnssec: bool,
+    timeout_s: float,
+    trust: "Trust | None" = None,
+    cd: bool = False,
 ) -> Answer:
     """Put one question to the first endpoint that answers.
 
@@ -130,7 +152,8 @@ async def ask(
     for left, endpoint in zip(range(len(candidates), 0, -1), candidates, strict=True):
         now = loop.time()
         try:
-            answer = await ask_one(question, endpoint, deadline=now + (end - now) / left, dnssec=dnssec)
+            deadline = now + (end - now) / left
+            answer = await ask_one(question, endpoint, deadline=deadline, dnssec=dnssec, trust=trust, cd=cd)
         except TransportError as failure:
             failed.append((endpoint, failure))
         else:
@@ -138,21 +161,65 @@ async def ask(
     raise NoAnswer(failed)
 
 
-async def ask_one(question: Question, endpoint: Endpoint, *, deadline: float, dnssec: bool) -> Answer:
+async def ask_one(
+    question: Question,
+    endpoint: Endpoint,
+    *,
+    deadline: float,
+    dnssec: bool,
+    trust: "Trust | None" = None,
+    cd: bool = False,
+) -> Answer:
     """Put one question to one endpoint over a connection of its own.
+
+    With ``trust`` the answer is judged too, over the same connection. ``cd`` asks for it unjudged
+    by the upstream (RFC 4035 §3.2.2).
 
     Raises:
         TransportError: no answer before ``deadline``, in seconds of the event loop's clock.
     """
     async with AsyncExitStack() as stack, aclosing(open_transport(endpoint, Lookup(stack))) as transport:
         started = time.perf_counter()
-        wire = await transport.exchange(build_query(question, endpoint, dnssec=dnssec), deadline)
+        wire = await transport.exchange(build_query(question, endpoint, dnssec=dnssec, cd=cd), deadline)
         elapsed_s = time.perf_counter() - started
         try:
             response = Message.parse(wire)
         except FormatError as failure:
             raise ProtocolError(f"the response is not a DNS message: {failure}") from failure
-        return Answer(question, response, len(wire), endpoint, transport.facts(), elapsed_s)
+        judged = (
+            None if trust is None else await _judge(question, response, transport, endpoint, trust, deadline)
+        )
+        return Answer(question, response, len(wire), endpoint, transport.facts(), elapsed_s, judged=judged)
+
+
+async def _judge(
+    question: Question,
+    response: Message,
+    transport: Transport,
+    endpoint: Endpoint,
+    trust: "Trust",
+    deadline: float,
+) -> "Judged | None":
+    """Judge a response; None if it holds nothing that can be judged.
+
+    An upstream that validates hides a bogus answer behind SERVFAIL, so that is asked for again
+    with CD set.
+    """
+    from secdns.cli.judging import judge
+
+    async def link(wanted: Question) -> Message | None:
+        try:
+            wire = await transport.exchange(build_query(wanted, endpoint, dnssec=True, cd=True), deadline)
+            return Message.parse(wire)
+        except (TransportError, FormatError):
+            return None
+
+    judgeable: Message | None = response
+    if response.rcode == RCode.SERVFAIL:
+        judgeable = await link(question)
+    if judgeable is None or judgeable.rcode not in (RCode.NOERROR, RCode.NXDOMAIN, RCode.YXDOMAIN):
+        return None
+    return await judge(question, judgeable, link, trust)
 
 
 def _parse_url(text: str) -> Endpoint:

@@ -13,7 +13,7 @@ class Exit(IntEnum):
     OK = 0
     NO_RECORDS = 1  # NXDOMAIN or NODATA
     FAILURE = 2  # SERVFAIL, REFUSED or any other RCODE that is no answer
-    BOGUS = 3  # kept for local validation; not used by this version
+    BOGUS = 3  # signed, and the signatures do not fit
     NETWORK = 4  # no upstream answered
     USAGE = 64
     UNAVAILABLE = 69  # an address cannot be listened on

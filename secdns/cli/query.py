@@ -14,35 +14,37 @@ if TYPE_CHECKING:  # loaded when the command runs
     from secdns.dns.message import Question
     from secdns.endpoint import Endpoint
 
-EPILOG = """\b
+UPSTREAM_FORMS = """\b
 UPSTREAM is one of
   @tls://dns.example          DNS over TLS
   @https://dns.example/path   DNS over HTTPS
   @127.0.0.1  @[::1]:5300     plain DNS, over UDP and where needed TCP
   @quad9                      a built-in upstream, see: secdns upstreams
   @home                       an upstream of your configuration, by its name
-and without one the upstreams of the configuration are tried in their order.
+and without one the upstreams of the configuration are tried in their order."""
+
+EPILOG = f"""{UPSTREAM_FORMS}
 
 \b
 --json prints one object; keys are added, never changed:
   name, type       what was asked
   status           NOERROR, NXDOMAIN, SERVFAIL, ...
   flags            array of qr aa tc rd ra ad cd
-  answer           array of {name, type, class, ttl_s, data}
+  answer           array of {{name, type, class, ttl_s, data}}
   authority        array of the same
-  ede              array of {code, name, text}: Extended DNS Errors
-  verdict          null: this version gives no DNSSEC verdict of its own
+  ede              array of {{code, name, text}}: Extended DNS Errors
+  verdict          with --dnssec our own, {{status, reason, ede}}; else null
   upstream         URL of what answered
   transport        its scheme: https, tls, udp, tcp
   encrypted        true or false
   tls, cipher, alpn, peer   strings, or null where there is none
   elapsed_ms       number, with the handshake
   size_octets      number
-  failed           array of {upstream, error}: tried before
+  failed           array of {{upstream, error}}: tried before
 
 \b
 Exit codes: 0 answer, 1 NXDOMAIN or NODATA, 2 SERVFAIL or another failure,
-3 bogus (not used yet), 4 no upstream answered, 64 usage, 78 configuration.
+3 bogus (with --dnssec), 4 no upstream answered, 64 usage, 78 configuration.
 """
 
 
@@ -54,7 +56,14 @@ Exit codes: 0 answer, 1 NXDOMAIN or NODATA, 2 SERVFAIL or another failure,
 @click.option("--json", "form", flag_value="json", help="Print one JSON object, described below.")
 @click.option("--short", "form", flag_value="short", help="Print the data of the records and nothing else.")
 @click.option("--dig", "form", flag_value="dig", help="Print the whole message as dig does.")
-@click.option("--dnssec", is_flag=True, help="Ask for signatures (the DO bit) and show them.")
+@click.option("--dnssec", is_flag=True, help="Ask for signatures (the DO bit), check them, give a verdict.")
+@click.option(
+    "--trust-anchor",
+    "anchors",
+    metavar="RECORD",
+    multiple=True,
+    help="With --dnssec, begin at this DS or DNSKEY instead of the configured ones.",
+)
 @click.option("--tcp", is_flag=True, help="Use TCP for a plain upstream.")
 @click.option(
     "--timeout",
@@ -77,6 +86,7 @@ def query(
     address: str | None,
     form: str | None,
     dnssec: bool,
+    anchors: tuple[str, ...],
     tcp: bool,
     timeout_s: float,
     ca_file: str | None,
@@ -94,7 +104,8 @@ def query(
         asking.choose(upstream, config_file), ca_file=ca_file, addresses=addresses, tcp=tcp
     )
     try:
-        got = asyncio.run(asking.ask(question, candidates, dnssec=dnssec, timeout_s=timeout_s))
+        trust = asking.trust(config_file, anchors) if dnssec else None
+        got = asyncio.run(asking.ask(question, candidates, dnssec=dnssec, timeout_s=timeout_s, trust=trust))
     except asking.NoAnswer as failure:
         if len(failure.failed) > 1:
             _tell_failed(failure.failed)

@@ -19,20 +19,24 @@ from secdns.dns.peek import Query
 from secdns.errors import FormatError
 from secdns.listener import Responder
 from secdns.stats import Stats
-from secdns.testing import FakeUpstream
+from secdns.testing import FakeUpstream, signed_demo_zones
 
 #: what is asked and why, in the order of a story
 SCENES = (
-    ("www.example.test", "A", "asked of the upstream over TLS"),
+    ("www.example.test", "A", "asked of the upstream over TLS, its signatures checked"),
     ("www.example.test", "A", "the same again, from the cache"),
     ("www.backup.test", "A", "a route sends this zone over HTTPS"),
     ("nope.example.test", "A", "a name that does not exist"),
+    ("broken.example.test", "A", "a name whose signature has expired: refused"),
 )
 TIMEOUT_S = 5.0
 
 CONFIG = """\
 [server]
 listen = ["127.0.0.1:{port}"]
+
+[dnssec]
+trust_anchors = {anchors}
 
 [[upstream]]
 name = "demo-tls"
@@ -107,12 +111,14 @@ async def play(port: int, *, once: bool) -> int:
     Raises:
         ListenError: the port is taken.
     """
-    async with FakeUpstream() as upstream:
+    zones = signed_demo_zones()
+    async with FakeUpstream(zones) as upstream:
         text = CONFIG.format(
             port=port,
             tls=json.dumps(upstream.tls_url),
             https=json.dumps(upstream.https_url),
             ca=json.dumps(upstream.ca_file),
+            anchors=json.dumps(zones.trust_anchors()),
         )
         running = daemon.Daemon(config.parse(text, "demo"), hosts_file=None)
         watched = Watched(running.forwarder, upstream, running.stats)
@@ -157,6 +163,8 @@ async def _ask_scenes(running: daemon.Daemon) -> None:
         question = make_question(name, rrtype)
         deadline = asyncio.get_running_loop().time() + TIMEOUT_S
         got = await asking.ask_one(question, listener, deadline=deadline, dnssec=False)
+        for _, text in got.ede:
+            terminal.out(f"  {text}")
         for record in got.response.answer:
             owner, kind = answers.host_text(record.name), type_to_text(record.rrtype)
             terminal.out(f"  {owner}  {kind}  {data_to_text(record)}")

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from secdns.errors import ConfigError, Error
 
@@ -86,6 +86,32 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Seque
         _plain_table(columns, cells, right)
 
 
+class Branch(NamedTuple):
+    """One line of a tree, how deep it hangs, and the lines that belong to it.
+
+    ``mood`` is one of "secure", "insecure", "bogus" and "indeterminate".
+    """
+
+    depth: int
+    title: str
+    details: Sequence[str]
+    mood: str
+
+
+_MOODS = {"secure": "green", "insecure": "yellow", "bogus": "bold red", "indeterminate": "magenta"}
+
+
+def tree(branches: Sequence[Branch]) -> None:
+    """Print branches below one another, each as far to the right as it is deep."""
+    if is_terminal(sys.stdout):
+        _rich_tree(branches)
+        return
+    for branch in branches:
+        out("  " * branch.depth + branch.title)
+        for line in branch.details:
+            out("  " * branch.depth + "    " + line)
+
+
 def settle_streams() -> None:
     """Keep a locale without some character from turning a message into a traceback."""
     for stream in (sys.stdout, sys.stderr):
@@ -115,6 +141,23 @@ def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: S
             for at, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         out("  ".join(cells).rstrip())
+
+
+def _rich_tree(branches: Sequence[Branch]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+    from rich.tree import Tree
+
+    root = Tree("", hide_root=True)
+    open_nodes: list[tuple[int, Tree]] = [(-1, root)]
+    for branch in branches:
+        while open_nodes[-1][0] >= branch.depth:
+            open_nodes.pop()
+        node = open_nodes[-1][1].add(Text(escape(branch.title), style=_MOODS.get(branch.mood, "")))
+        for line in branch.details:
+            node.add(Text(escape(line), style="dim"))
+        open_nodes.append((branch.depth, node))
+    Console().print(root)
 
 
 def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> None:

@@ -6,13 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from secdns.testing import DEMO_ZONES, FakeUpstream
+from secdns.testing import DEMO_ZONES, FakeUpstream, SignedZones, signed_demo_zones
+
+
+@pytest.fixture
+def zones() -> SignedZones:
+    """The demo's zones, signed."""
+    return signed_demo_zones()
 
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[FakeUpstream]:
-    """An upstream with the demo's zones."""
+    """An upstream with the demo's zones, unsigned and without the root."""
     async with FakeUpstream(DEMO_ZONES) as up:
+        yield up
+
+
+@pytest.fixture
+async def signed(zones: SignedZones) -> AsyncIterator[FakeUpstream]:
+    """An upstream with the demo's zones, signed from the root down."""
+    async with FakeUpstream(zones) as up:
         yield up
 
 
@@ -33,7 +46,9 @@ def closed_port() -> Iterator[int]:
 
 
 @pytest.fixture
-def world(upstream: FakeUpstream, home: Path, closed_port: int) -> dict[str, str]:
+def world(
+    upstream: FakeUpstream, signed: FakeUpstream, zones: SignedZones, home: Path, closed_port: int
+) -> dict[str, str]:
     """The names that scripts may use in braces."""
     first_is_down = home / "first-is-down.toml"
     first_is_down.write_text(
@@ -64,6 +79,9 @@ def world(upstream: FakeUpstream, home: Path, closed_port: int) -> dict[str, str
         "port": str(upstream.port("udp")),
         "closed": str(closed_port),
         "trust": f"--ca-file {upstream.ca_file} --address 127.0.0.1",
+        "signed": f"@{signed.tls_url} --ca-file {signed.ca_file} --address 127.0.0.1",
+        "signed_url": signed.tls_url,
+        "anchor": f"--trust-anchor '{zones.trust_anchors()[0]}'",
         "home": str(home),
         "first_is_down": str(first_is_down),
         "all_down": str(all_down),

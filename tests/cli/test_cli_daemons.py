@@ -60,7 +60,7 @@ def settings(upstream: FakeUpstream, tmp_path: Path) -> Path:
     file = tmp_path / "mine.toml"
     file.write_text(
         f'[[upstream]]\nurl = "{upstream.tls_url}"\n'
-        f'addresses = ["127.0.0.1"]\nca_file = "{upstream.ca_file}"\n'
+        f'addresses = ["127.0.0.1"]\nca_file = "{upstream.ca_file}"\n[dnssec]\nmode = "off"\n'
     )
     return file
 
