@@ -25,6 +25,7 @@ from secdns.listener.query_log import QueryLog
 from secdns.listener.sockets import Bound, open_sockets, raise_descriptor_limit
 from secdns.listener.tcp import TCPServer
 from secdns.listener.udp import UDPServer
+from secdns.paths import state_dir
 from secdns.policy import Hosts, parse_hosts
 from secdns.routing import Groups
 from secdns.stats import Stats
@@ -41,7 +42,7 @@ class Daemon:
     """The running program: listeners, forwarder, upstreams. Belongs to one event loop.
 
     ``reread`` gives the configuration anew when it is reloaded, or raises ConfigError; None means
-    that it stays.
+    that it stays. ``state_dir`` is where what must survive a restart is kept, None for nowhere.
     """
 
     def __init__(
@@ -50,13 +51,14 @@ class Daemon:
         *,
         reread: Callable[[], Config] | None = None,
         hosts_file: Path | None = HOSTS_FILE,
+        state_dir: Path | None = None,
     ) -> None:
         self.config = config
         self.stats = Stats()
         self.bound: list[Bound] = []
         self._reread = reread
         self._hosts_file = hosts_file
-        self._groups = Groups()
+        self._groups = Groups(state_dir)
         routing = self._groups.build(config, read_hosts(hosts_file))
         self.cache = Cache(
             config.cache.size_octets, serve_stale=config.cache.serve_stale, route=routing.route
@@ -185,7 +187,7 @@ def run(config: Config, *, reread: Callable[[], Config] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="secdns: %(message)s")
 
     async def main() -> None:
-        await serve(Daemon(config, reread=reread), ready=_introduce)
+        await serve(Daemon(config, reread=reread, state_dir=state_dir()), ready=_introduce)
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(main())

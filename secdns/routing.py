@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from secdns.bootstrap import Bootstrap
@@ -59,10 +60,12 @@ class Groups:
     """The upstream groups in use, each with a number that stays while the group is unchanged.
 
     The number is the cache partition: an answer of a group that is gone is never served again
-    (threat C4), one of a group that a reload left alone is. Times are the event loop's.
+    (threat C4), one of a group that a reload left alone is. ``state_dir`` is where trust anchors
+    are remembered, None for nowhere. Times are the event loop's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, state_dir: Path | None = None) -> None:
+        self._state_dir = state_dir
         self._groups: dict[_Members, UpstreamGroup] = {}
         self._next = 0
         self._validating: tuple[DNSSECConfig, UpstreamGroup, ValidatingGroup] | None = None
@@ -91,10 +94,14 @@ class Groups:
         held = self._validating
         if held is not None and held[:2] == (config, group):
             return held[2]
-        from secdns.validation import ValidatingGroup, trust_from  # what it needs costs 8 MB
+        from secdns.trust import AnchorKeeper  # what these need costs 8 MB
+        from secdns.validation import ValidatingGroup
 
-        trust = held[2].trust if held is not None and held[0] == config else trust_from(config)
-        validating = ValidatingGroup(group, trust, clock=boottime, wall=time.time)
+        if held is not None and held[0] == config:
+            keeper, trust = held[2].keeper, held[2].trust
+        else:
+            keeper, trust = AnchorKeeper(config, self._state_dir), None
+        validating = ValidatingGroup(group, keeper, trust=trust, clock=boottime, wall=time.time)
         self._validating = (config, group, validating)
         return validating
 

@@ -13,25 +13,23 @@ asked once more of another upstream first, for the zone may be fine and the upst
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 
 from secdns.cache import Entry
-from secdns.config import DNSSECConfig
 from secdns.dns.edns import MAX_TEXT, extended_error, options_to_wire
 from secdns.dns.message import Message, Question
 from secdns.dns.name import ROOT, to_text
 from secdns.dnssec.aggressive import Denials
-from secdns.dnssec.algorithms import Policy
-from secdns.dnssec.anchors import BUILT_IN, Anchors, parse_all
-from secdns.dnssec.chain import Trust
+from secdns.dnssec.chain import AnchorKeys, Trust
 from secdns.dnssec.keys import BOGUS_FIRST_S
 from secdns.dnssec.limits import Budget
 from secdns.dnssec.validator import validate
 from secdns.dnssec.verdict import Answers, Ask, Batch, Reason, Status, Validation, Verdict
 from secdns.errors import FormatError, ProtocolError, TransportError
 from secdns.iana import EDE, RCode, RRClass, RRType
+from secdns.trust import AnchorKeeper
 from secdns.upstream import Done, Read, Upstream, UpstreamGroup
 
 RETRY_RESERVE_S = 0.5  # less time than this left, and nobody else is asked any more
@@ -62,28 +60,25 @@ def _read(wire: bytes, member: Upstream) -> _Response:
     return _Response(wire, message, member)
 
 
-def trust_from(config: DNSSECConfig) -> Trust:
-    """Give where trust begins by the configuration: at the root's own keys unless it names others.
-
-    Raises:
-        FormatError: a trust anchor cannot be read; ``config`` has refused it already.
-    """
-    policy = Policy(sha1=config.sha1)
-    anchors = parse_all(config.trust_anchors, policy) if config.trust_anchors else BUILT_IN
-    return Trust(Anchors.of(anchors, config.negative_trust_anchors), policy)
-
-
 class ValidatingGroup:
     """An upstream group whose answers are judged. Belongs to the event loop.
 
-    ``clock`` gives the cache's seconds, ``wall`` seconds since 1970.
+    ``trust`` is what ``keeper`` gave; the keeper is shown the keys of trust anchors as they are
+    seen. ``clock`` gives the cache's seconds, ``wall`` seconds since 1970.
     """
 
     def __init__(
-        self, group: UpstreamGroup, trust: Trust, *, clock: Callable[[], float], wall: Callable[[], float]
+        self,
+        group: UpstreamGroup,
+        keeper: AnchorKeeper,
+        *,
+        trust: Trust | None = None,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
     ) -> None:
         self.group = group
-        self.trust = trust
+        self.keeper = keeper
+        self.trust = trust or keeper.trust()
         self.clock = clock
         self.wall = wall
         self.denials = Denials()
@@ -136,6 +131,15 @@ class ValidatingGroup:
             return frozenset()
         self._unfit = {member: until for member, until in self._unfit.items() if until > now}
         return frozenset(self._unfit)
+
+    def observe(self, seen: AnchorKeys) -> None:
+        """Follow the keys of a trust anchor (RFC 5011); their state is written in a thread."""
+        wall = int(self.wall())
+        if not self.keeper.observe(seen, wall):
+            return
+        self.trust = replace(self.trust, anchors=self.keeper.anchors())
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor(None, self.keeper.save, self.keeper.state(wall))
 
     def mark_unfit(self, member: Upstream, now: float) -> None:
         """Ask this upstream no more for a while: it takes the signatures out of its answers."""
@@ -251,6 +255,8 @@ class _Trial:
         response = self._response
         if response is None:
             return
+        if verdict.anchor_keys is not None:
+            self._owner.observe(verdict.anchor_keys)
         if verdict.status is Status.BOGUS:
             self._judged_bogus(verdict, response.member)
         elif verdict.status is Status.INDETERMINATE:

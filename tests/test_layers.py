@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dns", "providers"),
     ("dnssec",),
     ("policy", "cache", "config", "transport"),
-    ("bootstrap",),
+    ("bootstrap", "trust"),
     ("upstream",),
     ("validation",),
     ("routing",),

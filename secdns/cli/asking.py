@@ -115,10 +115,10 @@ def trust(config_file: str | None, anchors: Sequence[str] = ()) -> "Trust":
         ConfigError: the configuration cannot be used.
         FormatError: an anchor cannot be read.
     """
-    from secdns.validation import trust_from
+    from secdns.trust import AnchorKeeper
 
     configured = load_config(config_file).dnssec
-    return trust_from(replace(configured, trust_anchors=tuple(anchors)) if anchors else configured)
+    return AnchorKeeper(replace(configured, trust_anchors=tuple(anchors)) if anchors else configured).trust()
 
 
 def build_query(question: Question, endpoint: Endpoint, *, dnssec: bool = False, cd: bool = False) -> bytes:

@@ -16,7 +16,7 @@ not, for somebody else may have the missing link.
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
-from secdns.dns.message import Message
+from secdns.dns.message import Message, Record
 from secdns.dns.name import ROOT, suffixes, to_text
 from secdns.dnssec import limits
 from secdns.dnssec.algorithms import Policy, is_supported
@@ -69,6 +69,17 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class AnchorKeys:
+    """The key set of a trust anchor's zone, authenticated: what RFC 5011 looks at."""
+
+    zone: bytes
+    records: tuple[Record, ...]
+    signatures: tuple[Signature, ...]
+    keys: tuple[Key, ...]
+    original_ttl_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Delegation:
     ds: tuple[DS, ...]
     ttl_s: int
@@ -109,6 +120,7 @@ class Chain:
         self.wall = wall
         self.budget = budget
         self.trail = trail
+        self.anchor_keys: AnchorKeys | None = None  # if they were asked for on the way
         self.now = now
         # What was learnt on this walk holds for it even with a TTL of 0; a broken link, too.
         self._zones: dict[bytes, Zone] = {}
@@ -338,9 +350,17 @@ class Chain:
         usable, reason = _usable(ds, anchor, self.trust.policy)
         if reason is not None and not keys:
             return self._learn(Zone(anchor, Status.INSECURE, reason=reason), MAX_TTL)
-        return self._apex(anchor, (*usable, *keys), MAX_TTL, response)
+        return self._apex(anchor, (*usable, *keys), MAX_TTL, response, is_anchor=True)
 
-    def _apex(self, name: bytes, anchors: Sequence[Anchor], ttl_s: int, response: Message | None) -> Zone:
+    def _apex(
+        self,
+        name: bytes,
+        anchors: Sequence[Anchor],
+        ttl_s: int,
+        response: Message | None,
+        *,
+        is_anchor: bool = False,
+    ) -> Zone:
         """Give the zone whose key set is in ``response``: a key that fits an anchor must have signed it.
 
         ``anchors`` are its DS records or what is configured; ``ttl_s`` is for how long they hold.
@@ -369,6 +389,9 @@ class Chain:
         if isinstance(checked, Reason):
             return self._broken(name, _DNSKEY, owner, checked, rrset)
         signatures = tuple(rrset.signatures)
+        if is_anchor:
+            original_ttl_s = checked.signature.original_ttl
+            self.anchor_keys = AnchorKeys(name, tuple(rrset.records), signatures, keys, original_ttl_s)
         self.note(Link(name, _DNSKEY, name, Status.SECURE, None, signatures, checked, ds, keys))
         return self._learn(Zone(name, Status.SECURE, keys), min(checked.ttl_s, ttl_s))
 

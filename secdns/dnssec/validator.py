@@ -91,7 +91,14 @@ class _Judge:
     def verdict(self) -> Verdict:
         """Give what the trial has shown."""
         if self._is_over:
-            return Verdict(self._status, self._message, self._reason, 0, self._broken_at)
+            return Verdict(
+                self._status,
+                self._message,
+                self._reason,
+                0,
+                self._broken_at,
+                anchor_keys=self._chain.anchor_keys,
+            )
         message = self._message
         answer = [*chain(*(rrset.all_records() for rrset in self._kept_answer.values())), *self._synthesized]
         authority = [*chain(*(rrset.all_records() for rrset in self._kept_authority.values()))]
@@ -103,7 +110,14 @@ class _Judge:
                 additional=(),
             )
         denied = self._denied if self._status is Status.SECURE else None
-        return Verdict(self._status, message, self._reason, self._ttl_s, denied=denied)
+        return Verdict(
+            self._status,
+            message,
+            self._reason,
+            self._ttl_s,
+            denied=denied,
+            anchor_keys=self._chain.anchor_keys,
+        )
 
     # The trial.
 

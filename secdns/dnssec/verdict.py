@@ -10,6 +10,7 @@ from secdns.iana import EDE
 
 if TYPE_CHECKING:
     from secdns.dnssec.aggressive import Denied
+    from secdns.dnssec.chain import AnchorKeys
 
 MAX_TTL = 86_400  # seconds; nothing is kept longer on the word of a signature
 
@@ -54,6 +55,7 @@ class Verdict:
     was. ``ttl_s`` is how long it may be kept on account of its signatures (RFC 4035 §5.3.3).
     ``zone`` is where the chain broke, None if it did not or if the records themselves are at fault.
     ``denied`` is what a secure denial rests on; other names may be denied by it (RFC 8198).
+    ``anchor_keys`` are the keys of a trust anchor's zone, if they were seen on the way (RFC 5011).
     """
 
     status: Status
@@ -62,6 +64,7 @@ class Verdict:
     ttl_s: int = MAX_TTL
     zone: bytes | None = None
     denied: "Denied | None" = None
+    anchor_keys: "AnchorKeys | None" = None
 
 
 Batch = tuple[Ask, ...]

@@ -40,7 +40,12 @@ class Daemon:
 
     def __init__(self, config: Path, prefix: Sequence[str] = ()) -> None:
         self.config = config
-        env = {**os.environ, "PYTHONPATH": str(GUARD), "PYTHONUNBUFFERED": "1"}
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(GUARD),
+            "PYTHONUNBUFFERED": "1",
+            "STATE_DIRECTORY": str(config.parent / "state"),
+        }
         self.popen = subprocess.Popen(
             [*prefix, sys.executable, "-m", "secdns", "run", "--config", str(config)],
             stdin=subprocess.DEVNULL,
