@@ -20,7 +20,8 @@ from secdns.transport.tls import Identity
 IDLE_S: Final = 10.0  # then we close: keepalives wake radios, and a ticket makes reconnecting cheap
 MAX_MISSES: Final = 2  # deadlines missed in a row with nothing received: the peer is gone (threat R8)
 MAX_UNSENT: Final = 256 * 1024  # octets; a peer that makes us talk but never reads (fact M14)
-RECEIVE_SIZE: Final = 32 * 1024  # octets a turn; bounds what one callback may have to look at
+MAX_WORDLESS: Final = 64 * 1024  # octets of TLS in a row with none for us; a record has 16 KB, a ticket 1
+RECEIVE_SIZE: Final = 16 * 1024  # octets a turn; bounds what one callback may have to look at (fault F33)
 RECORD_SIZE: Final = 16 * 1024  # plaintext of one TLS record at most (RFC 8446 §5.1)
 NEVER: Final = float("inf")
 
@@ -51,6 +52,7 @@ class Connection(asyncio.BufferedProtocol):
         self.answered = 0
         self.error: TransportError | None = None  # why it ended
         self.was_dropped = False  # by our own will
+        self.was_sent_away = False  # the peer asked us to go
         self.was_cut_short = False  # the peer closed in good order, but owed answers
         self.ready: asyncio.Future[None] = self.loop.create_future()
         self.closed: asyncio.Future[None] = self.loop.create_future()
@@ -66,6 +68,7 @@ class Connection(asyncio.BufferedProtocol):
         self._alarm_at = NEVER
         self._misses = 0
         self._heard_at = 0.0
+        self._wordless = 0  # octets received since the last that TLS had for us
 
     # what a subclass says
 
@@ -118,9 +121,7 @@ class Connection(asyncio.BufferedProtocol):
         except ssl.SSLError as error:
             self.fail(ConnectionLost(f"connection to {self.peer} broke: {error.reason or error}"))
             return
-        transport.write(self._outgoing.read())
-        if transport.get_write_buffer_size() > MAX_UNSENT:
-            self.fail(ConnectionLost(f"{self.peer} reads nothing of what it is sent"))
+        self._write_out(transport)
 
     def watch(self, deadline: float) -> None:
         """Wake up at ``deadline`` at the latest. Call it only if ``deadline < alarm_at``."""
@@ -155,7 +156,7 @@ class Connection(asyncio.BufferedProtocol):
     def close(self) -> None:
         """End politely: say so to the peer, then close (RFC 8446 §6.1)."""
         was_open = self._is_open and self.error is None
-        self.was_dropped |= was_open
+        self.was_dropped |= was_open and not self.was_sent_away
         self._end(ConnectionLost(f"connection to {self.peer} was closed"))
         transport = self._transport
         if transport is None:
@@ -190,6 +191,7 @@ class Connection(asyncio.BufferedProtocol):
                 return
         self._misses = 0
         self._heard_at = self.loop.time()
+        self._wordless += nbytes
         read = self._tls.read
         records = []
         end: ssl.SSLError | None = None
@@ -205,11 +207,14 @@ class Connection(asyncio.BufferedProtocol):
         except ssl.SSLError as error:
             end = error
         if records:
+            self._wordless = 0
             self.received(records[0] if len(records) == 1 else b"".join(records))
         if end is not None:
             self._on_broken(end)
+        elif self._wordless > MAX_WORDLESS:
+            self.fail(ConnectionLost(f"{self.peer} floods us with TLS that says nothing"))
         elif self._outgoing.pending and self._transport is not None:
-            self._transport.write(self._outgoing.read())  # a key update (RFC 8446 §4.6.3)
+            self._write_out(self._transport)  # a key update (RFC 8446 §4.6.3)
 
     def eof_received(self) -> None:
         if self.error is None:
@@ -225,6 +230,12 @@ class Connection(asyncio.BufferedProtocol):
         self._owner.ended(self, error)
 
     # inside
+
+    def _write_out(self, transport: asyncio.Transport) -> None:
+        """Send what TLS has to say, and end a connection whose peer only makes us talk."""
+        transport.write(self._outgoing.read())
+        if transport.get_write_buffer_size() > MAX_UNSENT:
+            self.fail(ConnectionLost(f"{self.peer} reads nothing of what it is sent"))
 
     def _on_broken(self, error: ssl.SSLError) -> None:
         if isinstance(error, ssl.SSLZeroReturnError):

@@ -42,18 +42,18 @@ def read_answer(query: bytes, headers: Iterable[Header], body: bytes, peer: str)
         StatusError: HTTP said no.
         ProtocolError: it is no DNS message, or not the answer to the query.
     """
-    status, age_s = 0, 0
-    content_type, encoding, retry_after = b"", b"identity", b""
+    status, age_s = 0, None
+    content_type, encoding, retry_after = b"", b"", b""
     alt_svc = None
     for name, value in headers:
         if name == b":status":
-            status = int(value) if value.isdigit() else 0
+            status = int(value) if len(value) == 3 and value.isdigit() else 0  # RFC 9110 §15
         elif name == b"content-type":
-            content_type = value
+            content_type = value if not content_type else content_type + b", " + value
         elif name == b"content-encoding":
-            encoding = value
-        elif name == b"age":
-            age_s = _seconds(value)
+            encoding = value if not encoding else encoding + b", " + value
+        elif name == b"age" and age_s is None:  # of several the first counts (RFC 9111 §5.1)
+            age_s = _seconds(value.partition(b",")[0])
         elif name == b"retry-after":
             retry_after = value
         elif name == b"alt-svc":
@@ -64,11 +64,11 @@ def read_answer(query: bytes, headers: Iterable[Header], body: bytes, peer: str)
             status=status,
             retry_after_s=read_retry_after(retry_after, time.time()),
         )
-    if content_type != MEDIA_TYPE and content_type.partition(b";")[0].strip().lower() != MEDIA_TYPE:
+    if content_type != MEDIA_TYPE and not _is_media_type(content_type):
         raise ProtocolError(
             f"{peer} answered with content type {_shown(content_type)}, want {_shown(MEDIA_TYPE)}"
         )
-    if encoding != b"identity" and encoding.strip().lower() != b"identity":
+    if encoding and encoding.strip().lower() != b"identity":
         raise ProtocolError(f"{peer} answered with content encoding {_shown(encoding)}, want none")
     if body[:2] != b"\0\0" or not reply_matches(query, body):
         raise ProtocolError(f"{peer} answered another question")
@@ -98,6 +98,12 @@ def read_retry_after(value: bytes, now: float) -> float | None:
     except (ValueError, OverflowError, TypeError, IndexError):
         return None
     return min(max(at - now, 0.0), MAX_RETRY_AFTER_S)
+
+
+def _is_media_type(content_type: bytes) -> bool:
+    """Tell whether a Content-Type, which is one, names a DNS message; parameters do not matter."""
+    media_type, _, parameters = content_type.partition(b";")
+    return media_type.strip().lower() == MEDIA_TYPE and b"," not in parameters
 
 
 def _seconds(value: bytes) -> int:

@@ -160,6 +160,7 @@ class DoH2Connection(Connection):
         self._requests: dict[int, _Request] = {}  # by stream, in order
         self._queue: collections.deque[_Request] = collections.deque()
         self._blocked: dict[int, _Request] = {}  # by stream; their bodies wait for a window
+        self._window_has_grown = False
         self._next_stream = 1
         self._max_streams = ASSUMED_STREAMS
         self._flush_is_due = False
@@ -255,7 +256,7 @@ class DoH2Connection(Connection):
         try:
             if not self._is_bearable(self._counter.count(data)):
                 return
-            for event in self._h2.receive_data(data):
+            for event in self._h2.take(data):
                 self._on_event(event)
                 if self.error is not None:
                     return
@@ -265,6 +266,9 @@ class DoH2Connection(Connection):
             failure.__cause__ = error
             self.fail(failure)
             return
+        if self._window_has_grown:  # once for all the frames of this turn that say so
+            self._window_has_grown = False
+            self._send_blocked()
         if self._consumed >= CONNECTION_WINDOW // 4:
             self._h2.increment_flow_control_window(self._consumed)
             self._consumed = 0
@@ -308,10 +312,10 @@ class DoH2Connection(Connection):
             if request is not None:
                 request.headers = event.headers
         elif isinstance(event, WindowUpdated):
-            self._on_window()
+            self._window_has_grown = True
         elif isinstance(event, RemoteSettingsChanged):
             self._max_streams = min(self._h2.remote_settings.max_concurrent_streams, MAX_STREAMS)
-            self._on_window()
+            self._window_has_grown = True
         elif isinstance(event, StreamReset):
             self._on_reset(event)
         elif isinstance(event, ConnectionTerminated):
@@ -344,28 +348,32 @@ class DoH2Connection(Connection):
             request.chunks.append(data)
 
     def _on_end(self, event: StreamEnded) -> None:
-        request = self._take(event.stream_id or 0)
+        request = self._requests.get(event.stream_id or 0)
         if request is None:
             return
-        if request.sent < len(request.body):  # answered before it was asked in full
-            self._drop(request, ErrorCodes.CANCEL)
-        if not self.answered:
-            self.heard_answer()
-        self.answered += 1
-        self._noise = max(self._noise - NOISE_CREDIT, 0)
-        if request.future.done():
-            return
+        answer, alt_svc, failure = b"", None, None
         try:
             answer, alt_svc = read_answer(
                 request.query, request.headers or (), request.body_received(), self.peer
             )
         except TransportError as error:
-            request.future.set_exception(error)
-        else:
-            request.future.set_result(answer)
-            self._link.answers()
-            if alt_svc is not None:
-                self._link.alt_svc = alt_svc
+            failure = error
+        if not self.answered:
+            self.heard_answer()
+        self.answered += 1
+        self._noise = max(self._noise - NOISE_CREDIT, 0)
+        self._take(request.stream)  # only now: who is taken hears nothing of what went wrong before
+        if request.sent < len(request.body):  # answered before it was asked in full
+            self._drop(request, ErrorCodes.CANCEL)
+        if request.future.done():
+            return
+        if failure is not None:
+            request.future.set_exception(failure)
+            return
+        request.future.set_result(answer)
+        self._link.answers()
+        if alt_svc is not None:
+            self._link.alt_svc = alt_svc
 
     def _on_reset(self, event: StreamReset) -> None:
         request = self._take(event.stream_id or 0)
@@ -392,6 +400,7 @@ class DoH2Connection(Connection):
         code = getattr(event.error_code, "name", event.error_code)
         lost = ConnectionLost(f"{self.peer} goes away: {str(code).lower()}")
         last = event.last_stream_id or 0
+        self.was_sent_away = True
         self.retire()  # first, so that nobody comes back to us
         for stream in [stream for stream in self._requests if stream > last]:
             request = self._take(stream)
@@ -403,7 +412,7 @@ class DoH2Connection(Connection):
         self._queue.clear()
         self._close_if_drained()
 
-    def _on_window(self) -> None:
+    def _send_blocked(self) -> None:
         blocked, self._blocked = self._blocked, {}
         for request in blocked.values():
             self._send_body(request)

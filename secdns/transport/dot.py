@@ -23,6 +23,7 @@ from secdns.transport.tls import Identity
 MAX_OUTSTANDING: Final = 1000  # queries without an answer on one connection, timed-out ones included
 MAX_FORGOTTEN: Final = 500  # of these timed out or cancelled; then a new connection is better
 MAX_DUPLICATE_AGE: Final = 4096  # queries ago; a second answer to one of these is no reason to hang up
+MAX_STRAYS: Final = 256  # of these, beside as many as there were first answers since; then it is a flood
 HEADER_SIZE: Final = 12
 IDS: Final = 0x10000
 
@@ -104,6 +105,7 @@ class DoTConnection(Connection):
         self._id = secrets.randbelow(IDS)
         self._step = secrets.randbelow(IDS) | 1
         self.strays = 0  # answers that nobody asked for
+        self._excess = 0  # of these, beyond the answers that were asked for
 
     def ask(self, query: bytes, deadline: float, waiter: Waiter) -> bool:
         """Send a query at the end of this turn for ``waiter``, who may lose interest at any time.
@@ -143,11 +145,15 @@ class DoTConnection(Connection):
     def _is_duplicate(self, number: int) -> bool:
         """Tell whether an answer that nobody waits for is a second one, to a query not long ago."""
         self.strays += 1
+        self._excess += 1
         ago = (self._id - number) * pow(self._step, -1, IDS) % IDS
-        return ago < min(self.asked, MAX_DUPLICATE_AGE)
+        return ago < min(self.asked, MAX_DUPLICATE_AGE) and self._excess <= MAX_STRAYS
 
     def _on_stray(self) -> None:
-        """Hang up on an answer with an ID that was never sent: what comes next cannot be trusted."""
+        """Hang up on an answer with an ID that was never sent: what comes next cannot be trusted.
+
+        A flood of second answers ends the same way: it would keep us busy for as long as it lasts.
+        """
         words = f"{self.peer} answered with an ID that was not asked"
         waiting = [future for future, _, _ in self._outstanding.values() if not future.done()]
         # if only one waits, there is no doubt whose answer that was meant to be
@@ -204,6 +210,7 @@ class DoTConnection(Connection):
                 self.heard_answer()
                 self._link.answers()
             self.answered += answered
+            self._excess = max(self._excess - answered, 0)
         if not self.accepting and self.is_drained():
             self.close()
 

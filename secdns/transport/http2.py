@@ -22,19 +22,22 @@ from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream, StreamState
 from h2.utilities import HeaderValidationFlags, validate_headers
-from hpack import Decoder, Encoder, HeaderTuple, NeverIndexedHeaderTuple
+from hpack import Decoder, Encoder, HeaderTuple, NeverIndexedHeaderTuple, OversizedHeaderListError
 from hpack.table import HeaderTable
 
 STREAM_WINDOW: Final = 128 * 1024  # a body of 65,535 octets and its padding fit without an update
 CONNECTION_WINDOW: Final = 4 * 1024 * 1024
-MAX_HEADER_LIST: Final = 64 * 1024  # octets, counted as in RFC 9113 §6.5.2
+MAX_HEADER_LIST: Final = 16 * 1024  # octets, counted as in RFC 9113 §6.5.2
+MAX_FIELDS: Final = 2048  # decoded in one turn of 16 KB; honest answers have 10 octets for each field
+SETTINGS_WEIGHT: Final = 8  # frames; it may change the window of every stream
+SETTINGS_PER_FRAME: Final = 12  # octets of SETTINGS that weigh as much as a frame
 FRAME_HEADER: Final = 9  # octets
 MAX_FRAME: Final = 16 * 1024  # octets after the header; we never allow more (RFC 9113 §4.2)
 
 _MAX_BLOCKS: Final = 64  # remembered header blocks each way
 _MAX_BLOCK: Final = 512  # octets; a longer one is not worth remembering
 _FRAME: Final = Struct("!HBBBL")  # length (16 + 8 bits), type, flags, stream (RFC 9113 §4.1)
-_DATA, _HEADERS = 0, 1
+_DATA, _HEADERS, _SETTINGS = 0, 1, 4
 _END_STREAM, _END_HEADERS = 0x1, 0x4
 _RESPONSE: Final = HeaderValidationFlags(True, False, True, False)
 _TRAILER: Final = HeaderValidationFlags(True, True, False, False)
@@ -59,7 +62,7 @@ class Client(H2Connection):
             )
         )
         self.encoder = _MemoEncoder()
-        self.decoder = _MemoDecoder(MAX_HEADER_LIST)
+        self.decoder = self._fields = _MemoDecoder(MAX_HEADER_LIST)
         self.state_machine = _States()
         self.local_settings = Settings(
             client=True,
@@ -117,6 +120,11 @@ class Client(H2Connection):
             body,
         )
         return size
+
+    def take(self, data: bytes) -> list[Event]:
+        """Take the octets of one turn and give what they mean: ``receive_data`` with a bound on fields."""
+        self._fields.left = MAX_FIELDS
+        return self.receive_data(data)
 
     def data_to_send(self, amount: int | None = None) -> bytes:
         """Give all that is to be written, in its order."""
@@ -205,7 +213,12 @@ class _MemoEncoder(Encoder):
 
 
 class _MemoDecoder(Decoder):
-    """Decode a header block, or remember what the same octets meant under the same table."""
+    """Decode a header block, or remember what the same octets meant under the same table.
+
+    An octet can stand for a whole field, and a field costs 4 µs: ``left`` is how many more may come.
+    """
+
+    left = MAX_FIELDS
 
     def __init__(self, max_header_list_size: int) -> None:
         super().__init__(max_header_list_size)
@@ -218,6 +231,9 @@ class _MemoDecoder(Decoder):
             return known
         before = self._table.version
         headers = list(super().decode(data, raw))
+        self.left -= len(headers)
+        if self.left < 0:
+            raise OversizedHeaderListError(f"over {MAX_FIELDS} header fields at once")
         is_response = any(name.startswith(b":") for name, _ in headers)
         for _ in validate_headers(headers, _RESPONSE if is_response else _TRAILER):
             pass  # it raises on what must not be
@@ -229,7 +245,7 @@ class _MemoDecoder(Decoder):
 
 
 class FrameCounter:
-    """Count the frames that begin in a stream of octets, without looking into them.
+    """Count the frames that begin in a stream of octets, each by its weight, without looking into them.
 
     `h2` would gather up to 16 MB of a frame before it finds it too large; here its header is enough.
     """
@@ -239,7 +255,9 @@ class FrameCounter:
         self._head = b""  # of a frame header that is not complete
 
     def count(self, data: bytes) -> int:
-        """Give the number of frames whose headers are complete with ``data`` and were not before.
+        """Give the weight of the frames whose headers are complete with ``data`` and were not before.
+
+        A frame weighs 1, SETTINGS 8 and 1 for every two values.
 
         Raises:
             FrameTooLargeError: a frame is larger than we allow (RFC 9113 §4.2).
@@ -255,8 +273,10 @@ class FrameCounter:
             self._head = b""
         frames = 0
         while end - at >= FRAME_HEADER:
-            frames += 1
             size = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
+            frames += 1
+            if data[at + 3] == _SETTINGS:
+                frames += SETTINGS_WEIGHT - 1 + size // SETTINGS_PER_FRAME
             if size > MAX_FRAME:
                 raise FrameTooLargeError(f"frame of {size} octets, at most {MAX_FRAME} are allowed")
             at += FRAME_HEADER + size

@@ -91,9 +91,9 @@ class Link(Owner, Generic[C]):
         if connection in self._alive:
             del self._alive[connection]
             self._answered += connection.answered
-        if connection.asked == 0 or connection.was_dropped:
+        if connection.was_dropped:
             return
-        if connection.answered == 0:
+        if connection.answered == 0:  # even if nothing was asked yet: who waits would dial it again at once
             self._failed(error)
         elif connection.was_cut_short and connection.answered <= MAX_QUOTA:
             self.quota = connection.answered
@@ -156,13 +156,15 @@ class Link(Owner, Generic[C]):
         loop = asyncio.get_running_loop()
         me = asyncio.current_task()
         try:
+            self._refuse_if_too_early(loop.time())  # once more: how the last one ended may be known only now
             if (early := self._next_at - loop.time()) > 0:
                 await asyncio.sleep(early)
             self._next_at = loop.time() + MIN_INTERVAL_S
-            connection = await self._connect(self, loop.time() + CONNECT_LIMIT_S)
-        except TransportError as error:
-            self._failed(error)
-            raise
+            try:
+                connection = await self._connect(self, loop.time() + CONNECT_LIMIT_S)
+            except TransportError as error:
+                self._failed(error)
+                raise
         finally:
             if self._opening is me:
                 self._opening = None

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from email.utils import formatdate
 
 import pytest
+from h2.settings import SettingCodes
+from hyperframe.frame import SettingsFrame
 
 from secdns.dns.message import Message
 from secdns.errors import (
@@ -92,6 +94,8 @@ async def test_status_that_brings_no_answer_is_a_failure_E8_E9_8484_1_8484_6(
         ({"content-encoding": "gzip"}, "content encoding 'gzip'"),
         ({"content-encoding": "br"}, "content encoding 'br'"),
         ({"content-encoding": "identity, gzip"}, "gzip"),
+        ({"content-encoding": "gzip", "Content-Encoding": "identity"}, "gzip, identity"),
+        ({"Content-Type": "text/html"}, "application/dns-message, text/html"),
     ],
 )
 async def test_response_of_the_wrong_kind_is_a_failure_E7_E9_F7(
@@ -125,7 +129,17 @@ async def test_response_of_an_odd_but_right_kind_is_taken(
 
 @pytest.mark.parametrize(
     ("age", "want"),
-    [("100", 200), ("299", 1), ("300", 0), ("500", 0), ("99999999999999", 0), ("-5", 300), ("soon", 300)],
+    [
+        ("100", 200),
+        ("299", 1),
+        ("300", 0),
+        ("500", 0),
+        ("99999999999999", 0),
+        ("9" * 5000, 0),
+        ("100, 7", 200),
+        ("-5", 300),
+        ("soon", 300),
+    ],
 )
 async def test_age_is_subtracted_from_every_ttl_E15_8484_3(age: str, want: int, reach: Reach) -> None:
     zone = "$TTL 300\n$ORIGIN example.test\n@ SOA ns h 1 7200 3600 1209600 60\nh1 A 192.0.2.2\n"
@@ -173,6 +187,11 @@ async def test_retry_after_reaches_the_caller_F6(status: int, up: FakeUpstream, 
         pytest.param(bytes(65536), None, id="65536"),
         pytest.param(bytes(200_000), None, id="200000"),
         pytest.param(bytes(64), "32", id="longer than content-length"),
+        pytest.param(bytes(64), "65", id="shorter than content-length"),
+        pytest.param(bytes(64), "0", id="content-length of 0"),
+        pytest.param(bytes(64), "-64", id="content-length below 0"),
+        pytest.param(bytes(64), "many", id="content-length that is no number"),
+        pytest.param(bytes(64), "9" * 5000, id="content-length of 5000 digits"),
     ],
 )
 async def test_body_that_is_no_answer_is_a_failure_E10(
@@ -306,6 +325,66 @@ async def test_max_concurrent_streams_of_one_is_obeyed_F28_R7(up: FakeUpstream, 
     got = await asyncio.gather(*(ask(transport, number) for number in range(100)))
     assert got == [right_answer(number) for number in range(100)]
     assert up.connections["https"] == 1
+
+
+async def test_max_concurrent_streams_may_change_while_running_R7_F28(up: FakeUpstream, reach: Reach) -> None:
+    """The server lowers it, raises it and lets nothing through for a while."""
+    transport = reach(up.endpoint("https"))
+    await ask(transport)
+    for limit in (1, 5, 2):
+        up.faults.inject, up.faults.times = max_streams(limit), 1
+        await ask(transport)
+        before = len(up.queries)
+        up.faults.inject, up.faults.times, up.faults.hold = b"", None, True
+        waiting = [asyncio.ensure_future(ask(transport, number)) for number in range(12)]
+        while (asked := len(up.queries) - before) < 12:
+            want = min(asked + limit, 12)
+            await up.wait_queries(before + want)
+            assert len(up.queries) == before + want  # what leaves together arrives together
+            up.release()
+        up.faults.hold = False
+        assert await asyncio.gather(*waiting) == [right_answer(number) for number in range(12)]
+    assert up.connections["https"] == 1
+
+
+async def test_max_concurrent_streams_of_zero_ends_at_the_deadline_R7_R8(
+    up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint("https"))
+    up.faults.inject, up.faults.times = max_streams(0), 1
+    await ask(transport)
+    with pytest.raises(DeadlineExceeded):
+        await ask(transport, within_s=0.1)
+    assert len(up.queries) == 1
+    waiting = asyncio.ensure_future(ask(transport, 2))
+    await asyncio.sleep(0)
+    up.drop_connections()  # the limit was that connection's
+    with pytest.raises(ConnectionLost):
+        await waiting
+    assert await ask(transport, 2) == right_answer(2)
+
+
+@pytest.mark.parametrize("window", [0, 1, 127])
+async def test_body_beyond_the_servers_window_is_not_sent_and_ends_at_the_deadline_R8(
+    window: int, up: FakeUpstream, reach: Reach
+) -> None:
+    """The body of a query has 128 octets."""
+    transport = reach(up.endpoint("https"))
+    smaller = SettingsFrame(0, settings={SettingCodes.INITIAL_WINDOW_SIZE: window}).serialize()
+    up.faults.inject, up.faults.times = smaller, 1
+    up.faults.hold = True
+    waiting = [asyncio.ensure_future(ask(transport, number)) for number in (1, 2)]
+    await up.wait_queries(2)
+    up.faults.hold = False
+    up.release()
+    assert await asyncio.gather(*waiting) == [right_answer(1), right_answer(2)]
+    with pytest.raises(DeadlineExceeded):
+        await ask(transport, 3, within_s=0.1)
+    assert len(up.queries) == 2
+
+
+def max_streams(limit: int) -> bytes:
+    return SettingsFrame(0, settings={SettingCodes.MAX_CONCURRENT_STREAMS: limit}).serialize()
 
 
 async def test_queue_is_bounded_R7(up: FakeUpstream, reach: Reach) -> None:

@@ -50,6 +50,15 @@ async def test_upstream_that_answers_none_of_its_connections_is_left_alone_R9(
     assert up.connections[scheme] <= 3
 
 
+async def test_upstream_that_sends_everybody_away_is_left_alone_R9_F4(up: FakeUpstream, reach: Reach) -> None:
+    up.faults.goaway = "zero"
+    transport = reach(up.endpoint("https"))
+    for _ in range(50):
+        with pytest.raises(TransportError):
+            await ask(transport)
+    assert up.connections["https"] <= 3
+
+
 @every_encrypted
 async def test_reset_forgives_at_once_F11(scheme: str, up: FakeUpstream, reach: Reach) -> None:
     up.faults.drop_connections = True
