@@ -1,15 +1,21 @@
 """Nothing is said to an upstream that is not who it should be (threats E1-E3, 8310.1-8310.3, 9325.1)."""
 
 import dataclasses
+import gc
+import os
 import ssl
+import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
 
 import pytest
+import trustme
 
 from secdns.endpoint import parse
 from secdns.errors import AuthenticationError, ConnectError, ConnectionLost, ProtocolError, TransportError
 from secdns.testing import CERTIFICATE_KINDS, CertificateKind, FakeUpstream
+from secdns.transport.tls import Identity
 from tests.transport.conftest import Reach
 from tests.transport.support import ENCRYPTED, ZONE, ask, right_answer
 
@@ -47,7 +53,7 @@ async def failure_of(asking: Awaitable[object]) -> TransportError | None:
 
 @every_encrypted
 @pytest.mark.parametrize("cert", [kind for kind in CERTIFICATE_KINDS if kind not in NAME_FITS])
-async def test_certificate_that_does_not_fit_the_name_gets_no_query_E1_8310_1(
+async def test_certificate_that_does_not_fit_the_name_gets_no_query_E1_8310_1_8310_2(
     scheme: str, cert: CertificateKind, up: FakeUpstream, reach: Reach
 ) -> None:
     up.use_certificate(cert)
@@ -163,6 +169,22 @@ async def test_tls_1_2_is_spoken_E3(scheme: str, up: FakeUpstream, reach: Reach)
     assert transport.facts().tls_version == "TLSv1.2"
 
 
+@pytest.mark.parametrize("suite", ["ECDHE-ECDSA-AES128-SHA256", "DHE-RSA-AES128-GCM-SHA256"])
+def test_old_cipher_suite_is_not_agreed_on_E3_9325_1(suite: str) -> None:
+    """Neither CBC nor DHE, whose group a hostile server makes so large that its handshake takes 280 ms."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    key_type = trustme.KeyType.ECDSA if "ECDSA" in suite else trustme.KeyType.RSA
+    trustme.CA().issue_cert("dns.test", key_type=key_type).configure_cert(context)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(suite)
+    to_server = ssl.MemoryBIO()
+    client = Identity(parse("tls://dns.test"), "dot", alpn_required=False).start(ssl.MemoryBIO(), to_server)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    with pytest.raises(ssl.SSLError, match="NO_SHARED_CIPHER"):
+        context.wrap_bio(to_server, ssl.MemoryBIO(), server_side=True).do_handshake()
+
+
 @pytest.mark.parametrize("alpn", [(), ("http/1.1",)], ids=["none", "http/1.1"])
 async def test_doh_without_h2_gets_no_query_E3(alpn: tuple[str, ...], up: FakeUpstream, reach: Reach) -> None:
     up.faults.alpn = alpn
@@ -193,6 +215,56 @@ async def test_second_connection_resumes_the_session(scheme: str, up: FakeUpstre
         await failure_of(ask(transport))  # it may not have heard of the end yet
     assert [handshake.resumed for handshake in up.handshakes] == [False, True]
     assert transport.facts().resumed
+
+
+@every_encrypted
+async def test_resumed_connection_must_still_have_the_pin_E1(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(dataclasses.replace(up.endpoint(scheme), pin_sha256=(up.pin_sha256,)))
+    await ask(transport)
+    up.drop_connections()
+    while transport.facts().handshakes < 2:
+        await failure_of(ask(transport))  # it may not have heard of the end yet
+    assert transport.facts().resumed
+    assert await ask(transport) == right_answer()
+
+
+@every_encrypted
+async def test_ticket_is_not_used_past_the_expiry_of_its_certificate_F3(
+    scheme: str, up: FakeUpstream, reach: Reach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resumption shows no certificate, so an expired one would go unnoticed."""
+    transport = reach(up.endpoint(scheme))
+    await ask(transport)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 200 * 365 * 86400)
+    up.drop_connections()
+    while transport.facts().handshakes < 2:
+        await failure_of(ask(transport))
+    assert [handshake.resumed for handshake in up.handshakes] == [False, False]
+
+
+@every_encrypted
+async def test_sslkeylogfile_is_not_heeded_E17(
+    scheme: str, up: FakeUpstream, reach: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    assert await ask(reach(up.endpoint(scheme))) == right_answer()
+    assert os.listdir(tmp_path) == []
+
+
+@every_encrypted
+@pytest.mark.parametrize("uid", [0, 1000], ids=["root", "user"])
+async def test_authorities_in_the_environment_are_for_users_only_E17(
+    scheme: str, uid: int, up: FakeUpstream, reach: Reach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gc.collect()  # no context of an earlier test that trusts the system is left
+    monkeypatch.setenv("SSL_CERT_FILE", up.ca_file)
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    failure = await failure_of(ask(reach(dataclasses.replace(up.endpoint(scheme), ca_file=None))))
+    assert isinstance(failure, AuthenticationError if uid == 0 else type(None))
+    assert len(up.queries) == (0 if uid == 0 else 1)
 
 
 @every_encrypted
