@@ -30,6 +30,7 @@ REFUSED_RETRY_S: Final = 0.05  # one ICMP error proves nothing, two say that nob
 MAX_REFUSALS: Final = 2
 MAX_IN_FLIGHT: Final = 256  # each holds a descriptor
 MAX_DATAGRAM: Final = 65535
+MAX_MISFITS: Final = 32  # datagrams thrown away before others get a turn of the event loop
 _TC: Final = 0x02  # in the third octet
 
 
@@ -112,6 +113,9 @@ class Do53:
                 failure = error
             except TimeoutError:
                 continue
+            except OSError as error:  # no way to this address, perhaps to the next
+                failure = ConnectError(f"cannot ask {address}: {words_for(error)}")
+                failure.__cause__ = error
         raise failure
 
     async def _ask_udp(self, address: str, query: bytes, until: float) -> bytes:
@@ -185,6 +189,8 @@ async def _matching(opened: socket.socket, asked: bytes) -> bytes:
     """Wait for the datagram that answers ``asked`` and give it without its ID (threat C2)."""
     loop = asyncio.get_running_loop()
     while True:
-        wire = await loop.sock_recv(opened, MAX_DATAGRAM)
-        if wire[:2] == asked[:2] and reply_matches(asked, wire):
-            return wire[2:]
+        for _ in range(MAX_MISFITS):
+            wire = await loop.sock_recv(opened, MAX_DATAGRAM)
+            if wire[:2] == asked[:2] and reply_matches(asked, wire):
+                return wire[2:]
+        await asyncio.sleep(0)  # sock_recv does not wait while there is something: a flood would hold us here

@@ -4,16 +4,18 @@ import asyncio
 import collections
 import socket
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import cast
 
 import pytest
 
 from secdns.dns.message import Message
 from secdns.endpoint import parse
-from secdns.errors import ConnectError, DeadlineExceeded
+from secdns.errors import ConnectError, DeadlineExceeded, Overloaded
 from secdns.testing import FakeUpstream
+from secdns.transport.do53 import MAX_IN_FLIGHT
 from tests.transport.conftest import Reach
-from tests.transport.support import ask, deadline_in, query_for, right_answer
+from tests.transport.support import ask, deadline_in, query_for, right_answer, wait_until
 
 Datagrams = Callable[[bytes], list[tuple[float, bytes]]]
 """A query -> what is sent back, each with the seconds to wait first."""
@@ -97,6 +99,32 @@ async def test_only_forgeries_end_at_the_deadline_C2(resolver: Resolver, reach: 
         await reach(parse(resolver.url)).exchange(query_for(), deadline_in(0.3))
 
 
+async def test_flood_that_never_stops_ends_at_the_deadline_C2_R8_F33(
+    resolver: Resolver, reach: Reach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if somebody filled the socket faster than we read it: then reading it never waits."""
+    forged = right(query_for())[:2] + b"\x81\x82" + bytes(8)
+    loop = asyncio.get_running_loop()
+
+    async def always_something(opened: socket.socket, size: int) -> bytes:
+        return forged
+
+    monkeypatch.setattr(loop, "sock_recv", always_something)
+    with pytest.raises(DeadlineExceeded):
+        await reach(parse(resolver.url)).exchange(query_for(), deadline_in(0.05))
+
+
+@pytest.mark.parametrize("dead", ["255.255.255.255", "::1"])
+async def test_address_that_cannot_be_asked_is_passed_over_for_the_next_F35(
+    dead: str, resolver: Resolver, reach: Reach
+) -> None:
+    """A broadcast address is not permitted; at ::1 nobody listens, if this machine has it."""
+    resolver.answers = lambda query: [(0.0, right(query))]
+    query = query_for()
+    endpoint = replace(parse(resolver.url), addresses=(dead, "127.0.0.1"))
+    assert await reach(endpoint).exchange(query, deadline_in()) == right(query)
+
+
 async def test_datagram_from_another_port_is_not_let_in_C1(resolver: Resolver, reach: Reach) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
 
@@ -122,6 +150,18 @@ async def test_ids_and_ports_are_fresh_and_spread_out_C1(resolver: Resolver, rea
     assert len({port for port, _ in resolver.seen}) > 400
 
 
+async def test_too_many_queries_in_flight_are_refused_R7(resolver: Resolver, reach: Reach) -> None:
+    """Each holds a descriptor."""
+    transport = reach(parse(resolver.url))
+    waiting = [
+        asyncio.ensure_future(transport.exchange(query_for(), deadline_in(0.3))) for _ in range(MAX_IN_FLIGHT)
+    ]
+    await wait_until(lambda: len(resolver.seen) >= MAX_IN_FLIGHT)
+    with pytest.raises(Overloaded):
+        await transport.exchange(query_for(), deadline_in())
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
 async def test_lost_query_is_sent_again(
     resolver: Resolver, reach: Reach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,7 +181,7 @@ async def test_answer_to_the_first_of_two_sends_is_taken(
     assert await reach(parse(resolver.url)).exchange(query, deadline_in()) == right(query)
 
 
-async def test_truncated_answer_is_asked_for_over_tcp(up: FakeUpstream, reach: Reach) -> None:
+async def test_truncated_answer_is_asked_for_over_tcp_T11(up: FakeUpstream, reach: Reach) -> None:
     up.faults.truncate = True
     assert await ask(reach(up.endpoint("udp"))) == right_answer()
     assert [seen.scheme for seen in up.queries] == ["udp", "tcp"]
