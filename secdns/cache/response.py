@@ -10,9 +10,9 @@ from struct import error as StructError
 from secdns.cache.entry import Body, Entry
 from secdns.dns import edns as _edns
 from secdns.dns.message import TC, Message
-from secdns.dns.name import is_subdomain
+from secdns.dns.name import is_subdomain, suffixes
 from secdns.dns.peek import Place, Scan, scan
-from secdns.dns.rdata import decompress, soa_minimum
+from secdns.dns.rdata import decompress
 from secdns.dns.wire import HEADER_SIZE, NameReader
 from secdns.errors import FormatError
 from secdns.iana import RCode, RRClass, RRType
@@ -163,6 +163,7 @@ def _follow(
     path = [qname]
     owners = {qname}
     dnames: dict[bytes, bytes] = {}
+    above: frozenset[bytes] | None = None  # the last name on the path and its ancestors, once needed
     positive = False
     for place in places:
         if place.rrclass != _IN:
@@ -177,14 +178,18 @@ def _follow(
             target = decompress(wire, _CNAME, place.fields + 10, place.end, names).lower()
             if target in path:
                 continue  # a loop ends here: nothing may join the CNAME at its target
-            owners.update(
-                above
-                for above, below in dnames.items()
-                if is_subdomain(owner, above) and target == owner[: -len(above)] + below
-            )
+            if dnames:
+                above = above or frozenset(suffixes(owner))
+                owners.update(
+                    upper for upper in above & dnames.keys() if target == owner[: -len(upper)] + dnames[upper]
+                )
             path.append(target)
+            above = None
             owners.add(target)
-        elif place.rrtype == _DNAME and not at_end and not positive and is_subdomain(path[-1], owner):
+        elif place.rrtype == _DNAME and not at_end and not positive:
+            above = above or frozenset(suffixes(path[-1]))
+            if owner not in above:
+                continue
             dnames[owner] = decompress(wire, _DNAME, place.fields + 10, place.end, names).lower()
         elif place.rrtype != _RRSIG:
             continue
@@ -198,22 +203,19 @@ def _proofs(
     """Give the SOA of a zone that holds the last name, and the signed denials of zones on the path."""
     candidates: list[tuple[bytes, Place]] = []
     owners: set[bytes] = set()  # of a SOA that belongs here, or of a signature that does
-    on_path: dict[bytes, bool] = {}  # signers -> whether a name on the path is below them
+    zones = frozenset(suffixes(path[-1]))  # that may hold the last name …
+    signers = zones.union(*map(suffixes, path[:-1])) if len(path) > 1 else zones  # … or any on the path
     for place in places:
         if place.rrclass != _IN or (place.rrtype not in _DNSSEC and place.rrtype != _SOA):
             continue
         owner = names.read(place.start)[0].lower()
         if place.rrtype == _SOA:
-            if not is_subdomain(path[-1], owner):
+            if owner not in zones:
                 continue
             owners.add(owner)
         elif place.rrtype == _RRSIG:
             signer = _signer(wire, place, names)
-            if signer is None:
-                continue
-            if signer not in on_path:
-                on_path[signer] = any(is_subdomain(name, signer) for name in path)
-            if not on_path[signer] or not is_subdomain(owner, signer):
+            if signer is None or signer not in signers or not is_subdomain(owner, signer):
                 continue
             owners.add(owner)
         candidates.append((owner, place))
@@ -272,11 +274,11 @@ def _keep_denial_for(
     wire: bytes, answer: Sequence[Place], authority: Sequence[Place], names: NameReader
 ) -> int:
     """Give the time a denial may be kept: TTL and MINIMUM of its SOA; without a SOA 0 (RFC 2308 §5)."""
-    minima = [
-        soa_minimum(decompress(wire, _SOA, place.fields + 10, place.end, names))
-        for place in authority
-        if place.rrtype == _SOA
-    ]
+    minima = []
+    for place in authority:
+        if place.rrtype == _SOA:
+            decompress(wire, _SOA, place.fields + 10, place.end, names)  # refuses what is no whole SOA
+            minima.append(int.from_bytes(wire[place.end - 4 : place.end]))
     return min(_keep_for(answer, authority), MAX_NEGATIVE_TTL, *minima) if minima else 0
 
 
