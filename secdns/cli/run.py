@@ -28,9 +28,10 @@ _OPTION = "--listen"
 def run(config_file: str | None, port: int | None, listen: tuple[str, ...]) -> int:
     """Answer this machine's DNS queries through encrypted upstreams, until told to stop.
 
-    Without --config the first of the files is read that `secdns run` knows (see secdns(1)), and
-    without any file the defaults hold. SIGHUP reads the file again. Ports below 1024 need root or a
-    service manager; to try it as yourself: secdns run --port 5300
+    Without --config it reads ~/.config/secdns/secdns.toml or else /etc/secdns/secdns.toml, as root
+    and as a service only the latter, and without any file the defaults hold. SIGHUP makes it look
+    again. Ports below 1024 need root or a service manager; to try it as yourself:
+    secdns run --port 5300
     """
     from secdns import daemon
 

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple, TextIO
+from typing import Literal, NamedTuple, TextIO
 
 from secdns.errors import ConfigError, Error
 
@@ -77,11 +77,21 @@ def is_terminal(stream: TextIO) -> bool:
         return False
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
-    """Print a table; ``right`` holds the numbers of the columns that are set flush right."""
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Sequence[int] = (),
+    whole: Sequence[int] = (),
+) -> None:
+    """Print a table; columns are meant by their numbers.
+
+    Those of ``right`` are set flush right. Those of ``whole`` hold what a person copies: they are
+    not folded however narrow the terminal is.
+    """
     cells = [[escape(cell) for cell in row] for row in rows]
     if is_terminal(sys.stdout):
-        _rich_table(columns, cells, right)
+        _rich_table(columns, cells, right, whole)
     else:
         _plain_table(columns, cells, right)
 
@@ -160,7 +170,9 @@ def _rich_tree(branches: Sequence[Branch]) -> None:
     Console().print(root)
 
 
-def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> None:
+def _rich_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int], whole: Sequence[int]
+) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -168,7 +180,8 @@ def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
 
     drawn = Table(box=box.SIMPLE_HEAD)
     for at, column in enumerate(columns):
-        drawn.add_column(Text(column), justify="right" if at in right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if at in right else "left"
+        drawn.add_column(Text(column), justify=justify, overflow="fold", no_wrap=at in whole)
     for row in rows:
         drawn.add_row(*(Text(cell) for cell in row))
     Console().print(drawn)

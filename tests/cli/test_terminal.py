@@ -55,3 +55,22 @@ def test_each_fault_of_a_configuration_has_its_line(capsys: pytest.CaptureFixtur
 def test_a_long_message_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.error("x" * 100_000)
     assert len(capsys.readouterr().err) < 1100
+
+
+class Terminal(io.StringIO):
+    """A terminal that remembers what it was told."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_a_person_copies_is_whole_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    terminal.table(
+        ("name", "operator"), [["cleanbrowsing-security", "a foundation of some length"]], whole=(0,)
+    )
+    assert "cleanbrowsing-security" in screen.getvalue()
+    assert "a foundation of some length" not in screen.getvalue()
