@@ -178,7 +178,7 @@ def _rich_table(
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE_HEAD)
+    drawn = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for at, column in enumerate(columns):
         justify: Literal["left", "right"] = "right" if at in right else "left"
         drawn.add_column(Text(column), justify=justify, overflow="fold", no_wrap=at in whole)

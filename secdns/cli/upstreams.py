@@ -38,7 +38,7 @@ def upstreams(config_file: str | None, as_json: bool) -> int:
         terminal.out_json([_object(p, p.id in in_use, p.id in providers.DEFAULT) for p in known.values()])
         return 0
     columns = ("", "name", "operator", "country", "filtering", "logging", "dnssec", "transports")
-    terminal.table(columns, [_row(p, p.id in in_use) for p in known.values()], whole=(1,))
+    terminal.table(columns, [_row(p, p.id in in_use) for p in known.values()], whole=(0, 1))
     terminal.out()
     terminal.out("* is in use." if in_use else "None of these is in use.")
     for upstream in used:
