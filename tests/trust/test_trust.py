@@ -1,8 +1,8 @@
 """The keeper of trust anchors: what it begins with, what it follows, and the file it remembers by."""
 
-import json
 import os
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from secdns.config import DNSSECConfig
 from secdns.dns.edns import EDNS
 from secdns.dns.message import Message, Question, make_query
 from secdns.dns.name import ROOT, from_text
-from secdns.dnssec.anchors import BUILT_AT, BUILT_IN, shown
+from secdns.dnssec.anchors import BUILT_AT, BUILT_IN, DS, shown
 from secdns.dnssec.chain import AnchorKeys
 from secdns.dnssec.limits import Budget
 from secdns.dnssec.validator import validate
@@ -27,9 +27,8 @@ KSK, NEXT, ZSK = (make_key(13, flags) for flags in (ZONE | SEP, ZONE | SEP, ZONE
 
 
 def zones(*keys: Key, now: int = WALL) -> SignedZones:
-    return SignedZones(
-        {"test": {"www": {"A": "192.0.2.1"}}}, {".": Signing(keys=keys), "test": Signing()}, now=now
-    )
+    signing = {".": Signing(keys=keys), "test": Signing()}
+    return SignedZones({"test": {"www": {"A": "192.0.2.1"}}}, signing, now=now)
 
 
 def config_for(made: SignedZones) -> DNSSECConfig:
@@ -58,10 +57,8 @@ def look(keeper: AnchorKeeper, made: SignedZones, wall: int) -> Status:
 
 
 def trusted_tags(keeper: AnchorKeeper) -> set[int]:
-    return {
-        anchor.key_tag if hasattr(anchor, "key_tag") else anchor.tag
-        for anchor in keeper.anchors().trusted[ROOT]
-    }
+    anchors = keeper.anchors().trusted[ROOT]
+    return {anchor.key_tag if isinstance(anchor, DS) else anchor.tag for anchor in anchors}
 
 
 def test_trust_begins_at_the_roots_own_keys_7958_1() -> None:
@@ -78,7 +75,6 @@ def test_configured_anchors_replace_those_of_the_root() -> None:
 
 def test_new_key_is_trusted_after_its_hold_down_over_restarts_5011_1_D19(tmp_path: Path) -> None:
     settings = config_for(zones(KSK, ZSK))
-    both = zones(KSK, NEXT, ZSK)
     for day, tags in ((0, {KSK.tag}), (29, {KSK.tag}), (31, {KSK.tag, NEXT.tag})):
         keeper = AnchorKeeper(settings, tmp_path)  # as after a restart
         wall = WALL + day * DAY_S
@@ -88,7 +84,6 @@ def test_new_key_is_trusted_after_its_hold_down_over_restarts_5011_1_D19(tmp_pat
     after = zones(NEXT, ZSK, now=WALL + 40 * DAY_S)  # the old key is gone: only the learnt one can vouch
     assert look(AnchorKeeper(settings, tmp_path), after, WALL + 40 * DAY_S) is Status.SECURE
     assert look(AnchorKeeper(settings), after, WALL + 40 * DAY_S) is Status.BOGUS
-    assert both.trust_anchors() != settings.trust_anchors
 
 
 def test_revoked_key_is_trusted_no_more_over_restarts_5011_1_D19(tmp_path: Path) -> None:
@@ -111,6 +106,11 @@ def test_zone_whose_every_anchor_was_revoked_is_bogus_and_not_insecure_D10(tmp_p
     assert look(keeper, zones(KSK, ZSK), WALL) is Status.BOGUS
 
 
+def sealed(octets: bytes) -> bytes:
+    """Give octets as they stand in a file of a keeper's."""
+    return b"secdns trust anchors 1 %s\n%s" % (blake2b(octets, digest_size=20).hexdigest().encode(), octets)
+
+
 def kept(tmp_path: Path) -> tuple[DNSSECConfig, Path]:
     """Give a configuration and the state of a keeper that has learnt ``NEXT``."""
     settings = config_for(zones(KSK, ZSK))
@@ -129,10 +129,9 @@ def test_state_file_is_for_its_owner_alone_L8_L9(tmp_path: Path) -> None:
 
 
 def test_state_older_than_the_program_loses_to_what_is_built_in_D19(tmp_path: Path) -> None:
-    settings, path = kept(tmp_path)
-    state = json.loads(path.read_text())
-    state["rolls"][0]["saved"] = BUILT_AT - 1
-    path.write_text(json.dumps(state))
+    settings, _ = kept(tmp_path)
+    keeper = AnchorKeeper(settings, tmp_path)
+    keeper.save(keeper.state(BUILT_AT - 1))
     assert trusted_tags(AnchorKeeper(settings, tmp_path)) == {KSK.tag}
 
 
@@ -141,10 +140,11 @@ def test_state_older_than_the_program_loses_to_what_is_built_in_D19(tmp_path: Pa
     [
         pytest.param(b"", id="empty"),
         pytest.param(b"\xff\xfe", id="no text"),
-        pytest.param(b"[]", id="a list"),
-        pytest.param(b'{"rolls": 7}', id="no list of rolls"),
-        pytest.param(b'{"rolls": [7, {"version": 99}]}', id="rolls of a later version"),
-        pytest.param(b"[" * 100_000, id="nested too deep"),
+        pytest.param(b'{"rolls": []}', id="no seal"),
+        pytest.param(sealed(b"[]"), id="a list"),
+        pytest.param(sealed(b'{"rolls": 7}'), id="no list of rolls"),
+        pytest.param(sealed(b'{"rolls": [7, {"version": 99}]}'), id="rolls of a later version"),
+        pytest.param(sealed(b"[" * 100_000), id="nested too deep"),
     ],
 )
 def test_broken_state_is_as_good_as_none_F17(octets: bytes, tmp_path: Path) -> None:
@@ -159,12 +159,7 @@ def test_any_cut_or_flipped_bit_of_the_state_adds_no_trust_F17(tmp_path: Path) -
     for at in range(0, len(octets), 7):
         for changed in (octets[:at], octets[:at] + bytes([octets[at] ^ 1]) + octets[at + 1 :]):
             path.write_bytes(changed)
-            keys = [
-                key
-                for key in AnchorKeeper(settings, tmp_path).anchors().trusted[ROOT]
-                if hasattr(key, "rdata")
-            ]
-            assert len(keys) <= 1, "a key of its own came in"
+            assert trusted_tags(AnchorKeeper(settings, tmp_path)) == {KSK.tag}
 
 
 def test_symbolic_link_in_place_of_the_state_is_not_followed_L9(tmp_path: Path) -> None:
