@@ -49,8 +49,8 @@ class BareDoH2(DoH2Connection):
         self.opened()
         self._flush()
 
-    def send(self, data: bytes) -> None:
-        self.sent += data
+    def send(self, *records: bytes) -> None:
+        self.sent += b"".join(records)
 
     def heard_answer(self) -> None:
         """There is no ticket to keep."""
@@ -64,8 +64,8 @@ class BareDoT(DoTConnection):
         self.sent = b""
         self.accepting = True
 
-    def send(self, data: bytes) -> None:
-        self.sent += data
+    def send(self, *records: bytes) -> None:
+        self.sent += b"".join(records)
 
     def heard_answer(self) -> None:
         """There is no ticket to keep."""
