@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from secdns.cli import COMMANDS, cli
 from secdns.cli.exits import Exit
 from secdns.config import KEYS
+from tests.lab.programs import find
 
 MAN = Path(__file__).parents[2] / "packaging" / "man"
 PAGES = ("secdns.1", "secdns.toml.5")
@@ -66,13 +66,14 @@ def test_manual_has_every_key(table: str, keys: tuple[str, ...]) -> None:
     assert re.findall(r"^\.It Cm (\w+)", section, re.M) == list(keys)
 
 
+@pytest.mark.needs("groff", package="groff-base")
 @pytest.mark.parametrize("page", PAGES)
 def test_manual_page_is_well_formed(page: str) -> None:
-    groff = shutil.which("groff")
-    if groff is None:
-        pytest.skip("needs: groff")
     done = subprocess.run(
-        [groff, "-mandoc", "-Tascii", "-ww", "-z", MAN / page], capture_output=True, text=True, timeout=30
+        [find("groff"), "-mandoc", "-Tascii", "-ww", "-z", MAN / page],
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert (done.returncode, done.stderr) == (0, "")
 

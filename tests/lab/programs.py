@@ -22,6 +22,7 @@ PACKAGES = {
     "dnsmasq": "dnsmasq-base",
     "dnsperf": "dnsperf",
     "drill": "ldnsutils",
+    "groff": "groff-base",
     "ip": "iproute2",
     "kdig": "knot-dnsutils",
     "knotd": "knot",
