@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 
+from secdns import BUILT_AT
 from secdns.cache import Entry
 from secdns.dns.edns import MAX_TEXT, extended_error, options_to_wire
 from secdns.dns.message import Message, Question
@@ -25,6 +26,7 @@ from secdns.dnssec.aggressive import Denials
 from secdns.dnssec.chain import AnchorKeys, Trust
 from secdns.dnssec.keys import BOGUS_FIRST_S
 from secdns.dnssec.limits import Budget
+from secdns.dnssec.times import shown
 from secdns.dnssec.validator import validate
 from secdns.dnssec.verdict import Answers, Ask, Batch, Reason, Status, Validation, Verdict
 from secdns.errors import FormatError, ProtocolError, TransportError
@@ -34,6 +36,7 @@ from secdns.upstream import Done, Read, Upstream, UpstreamGroup
 
 RETRY_RESERVE_S = 0.5  # less time than this left, and nobody else is asked any more
 UNFIT_S = 60.0  # an upstream that strips signatures is not asked for this long
+COMPLAIN_EVERY_S = 300.0  # about what only a person can put right
 INDETERMINATE_S = 2  # a chain that could not be fetched is tried again soon (RFC 9520 §3.2)
 
 _ANSWERS = frozenset({RCode.NOERROR, RCode.NXDOMAIN, RCode.YXDOMAIN})
@@ -85,6 +88,7 @@ class ValidatingGroup:
         self.synthesized = 0  # answers that followed from proofs held
         self._asking: dict[tuple[Ask, _Avoid], list[Callable[[_Response | None], None]]] = {}
         self._unfit: dict[Upstream, float] = {}
+        self._complain_at = 0.0
 
     def submit(
         self, question: bytes, cd: bool, now: float, deadline: float, read: Read[Entry], done: Done[Entry]
@@ -132,6 +136,31 @@ class ValidatingGroup:
         self._unfit = {member: until for member, until in self._unfit.items() if until > now}
         return frozenset(self._unfit)
 
+    def is_clock_wrong(self, wall: int) -> bool:
+        """Tell whether the clock shows a time before this program was made; say so out loud."""
+        if wall >= BUILT_AT:
+            return False
+        now = self.clock()
+        if now >= self._complain_at:
+            self._complain_at = now + COMPLAIN_EVERY_S
+            _LOG.error(
+                "the clock says %s, which is before this version was made: no signature can be checked until "
+                "it is set; only names of time servers are answered",
+                shown(wall),
+            )
+        return True
+
+    def complain(self, reason: Reason) -> None:
+        """Say out loud that trust does not even begin, from time to time (never a silent downgrade)."""
+        now = self.clock()
+        if now >= self._complain_at:
+            self._complain_at = now + COMPLAIN_EVERY_S
+            _LOG.error("every name below is refused, a trust anchor does not hold: %s", reason.text)
+
+    def trust_without_time(self) -> Trust:
+        """Give what is trusted while the clock is wrong: time servers are not checked."""
+        return replace(self.trust, anchors=self.trust.anchors.without_time())
+
     def observe(self, seen: AnchorKeys) -> None:
         """Follow the keys of a trust anchor (RFC 5011); their state is written in a thread."""
         wall = int(self.wall())
@@ -168,6 +197,7 @@ class _Trial:
         self._steps: Validation | None = None
         self._got: list[Message | None] = []
         self._missing = 0
+        self._clock_says: int | None = None  # what the clock says, if that cannot be right
         self._root_from: Upstream | None = None  # who gave the keys of the root
         self._bogus: tuple[Verdict, Upstream] | None = None  # what the first upstream's answer was worth
 
@@ -200,11 +230,13 @@ class _Trial:
         if response is not None and not response.is_failure:
             self._response = response
             owner = self._owner
+            wall = int(owner.wall())
+            self._clock_says = wall if owner.is_clock_wrong(wall) else None
             self._steps = validate(
                 _question(self._question),
                 response.message,
-                owner.trust,
-                int(owner.wall()),
+                owner.trust if self._clock_says is None else owner.trust_without_time(),
+                wall,
                 owner.clock(),
                 self._budget,
             )
@@ -257,7 +289,11 @@ class _Trial:
             return
         if verdict.anchor_keys is not None:
             self._owner.observe(verdict.anchor_keys)
-        if verdict.status is Status.BOGUS:
+        if verdict.status is Status.BOGUS and self._clock_says is not None:
+            text = f"the clock of this machine says {shown(self._clock_says)}, long ago: set it"
+            reason = Reason(EDE.SIGNATURE_NOT_YET_VALID, text)
+            self._finish(_failure(reason, INDETERMINATE_S), None)
+        elif verdict.status is Status.BOGUS:
             self._judged_bogus(verdict, response.member)
         elif verdict.status is Status.INDETERMINATE:
             self._finish(_failure(verdict.reason, INDETERMINATE_S), None)
@@ -305,6 +341,8 @@ class _Trial:
         """Refuse the answer, and remember where the chain is broken."""
         reason = verdict.reason or Reason(EDE.DNSSEC_BOGUS, "the answer fails validation")
         keys, now = self._owner.trust.keys, self._owner.clock()
+        if verdict.zone in self._owner.trust.anchors.trusted:
+            self._owner.complain(reason)
         if verdict.zone is not None:
             pause_s = keys.refuse(verdict.zone, reason, now)
         else:

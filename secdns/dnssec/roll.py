@@ -18,10 +18,11 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
+from secdns import BUILT_AT
 from secdns.dns.message import Record
 from secdns.dns.name import to_text
 from secdns.dnssec.algorithms import DEFAULT, Policy
-from secdns.dnssec.anchors import BUILT_AT, Anchor, matches, parse_all, shown
+from secdns.dnssec.anchors import Anchor, matches, parse_all, shown
 from secdns.dnssec.limits import ANCHOR_KEYS, Budget
 from secdns.dnssec.rrsig import PROTOCOL, REVOKE, Key, Signature, Verified, read_key, verify
 from secdns.errors import FormatError

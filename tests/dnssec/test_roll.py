@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from secdns import BUILT_AT
 from secdns.dns.message import Record
 from secdns.dns.name import ROOT
 from secdns.dnssec.algorithms import digest
-from secdns.dnssec.anchors import BUILT_AT, BUILT_IN, DS, Anchor, parse
+from secdns.dnssec.anchors import BUILT_IN, DS, Anchor, parse
 from secdns.dnssec.limits import ANCHOR_KEYS, SIGNATURES, Budget
 from secdns.dnssec.roll import HOLD_DOWN_S, Roll, State, refresh_s, restore
 from secdns.dnssec.rrsig import REVOKE, Key, read_signature

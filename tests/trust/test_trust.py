@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from secdns import BUILT_AT
 from secdns.config import DNSSECConfig
 from secdns.dns.edns import EDNS
 from secdns.dns.message import Message, Question, make_query
 from secdns.dns.name import ROOT, from_text
-from secdns.dnssec.anchors import BUILT_AT, BUILT_IN, DS, shown
+from secdns.dnssec.anchors import BUILT_IN, DS, shown
 from secdns.dnssec.chain import AnchorKeys
 from secdns.dnssec.limits import Budget
 from secdns.dnssec.validator import validate
