@@ -136,7 +136,7 @@ def test_a_revoked_key_is_not_trusted_at_once_and_for_good_5011_1() -> None:
     assert states(roll)[OLD.key.tag] is State.REVOKED
     roll = seen(roll, wall + 50 * DAY, NEW)
     assert states(roll)[OLD.key.tag] is State.REMOVED
-    roll = seen(roll, wall + 60 * DAY, OLD, NEW)
+    roll = seen(roll, wall + 60 * DAY, OLD, NEW).revoke([OLD_REVOKED.key], wall + 60 * DAY)
     assert states(roll)[OLD.key.tag] is State.REMOVED
     assert roll.anchors() == (NEW.key,)
 

@@ -510,6 +510,29 @@ def test_reason_is_the_one_that_helps_most(case: str) -> None:
     assert check(a(), rrsigs[::-1], keys) == Reason(code, text)
 
 
+def test_reason_is_that_of_the_key_that_comes_closest() -> None:
+    signer = Signer(ED25519)
+    records = a()
+    readable = colliding(signer.key, 1)[0]
+    unreadable = replace(readable, verifier=None)
+    for keys in ([readable, unreadable], [unreadable, readable]):
+        assert ede(check(records, [signer.sign(records)], keys)) == EDE.DNSSEC_BOGUS
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(replace(a()[0], name=from_text("ftp.example.test")), id="owner"),
+        pytest.param(replace(a()[0], rrclass=RRClass.CH), id="class"),
+        pytest.param(replace(a()[0], rrtype=RRType.AAAA), id="type"),
+    ],
+)
+def test_records_of_two_rrsets_are_bogus_4035_7(other: Record) -> None:
+    signer = Signer()
+    records = [*a(), other]
+    assert ede(check(records, [signer.sign(records)], [signer.key])) == EDE.DNSSEC_BOGUS
+
+
 def test_unknown_type_is_told_by_number() -> None:
     records = [Record(WWW, 65280, RRClass.IN, 300, b"")]
     outcome = check(records, [], [])
