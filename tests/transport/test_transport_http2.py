@@ -31,7 +31,7 @@ from secdns.errors import ConnectionLost, ProtocolError, TransportError
 from secdns.testing import FakeUpstream
 from secdns.transport.doh import Header
 from secdns.transport.doh2 import DoH2Connection
-from secdns.transport.http2 import Client, FrameCounter
+from secdns.transport.http2 import MAX_FRAME, MAX_HEADER_LIST, STREAM_WINDOW, Client, FrameCounter
 from tests.transport.conftest import Reach
 from tests.transport.support import ask, right_answer
 
@@ -179,6 +179,23 @@ def requests_in(events: list[Event]) -> list[tuple[dict[str, str], bytes]]:
         elif isinstance(event, StreamEnded):
             whole.append((heads[event.stream_id], bodies.get(event.stream_id, b"")))
     return whole
+
+
+def test_preface_forbids_push_and_bounds_what_may_come_9113_2_E5() -> None:
+    octets = Client().data_to_send()
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    assert octets.startswith(preface)
+    settings, length = Frame.parse_frame_header(memoryview(octets[24:33]))
+    settings.parse_body(memoryview(octets[33 : 33 + length]))
+    assert isinstance(settings, SettingsFrame)
+    assert settings.settings == {
+        SettingCodes.HEADER_TABLE_SIZE: 4096,
+        SettingCodes.ENABLE_PUSH: 0,
+        SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
+        SettingCodes.MAX_FRAME_SIZE: MAX_FRAME,
+        SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST,
+        SettingCodes.ENABLE_CONNECT_PROTOCOL: 0,
+    }
 
 
 BASE: list[Header] = [
