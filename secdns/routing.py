@@ -108,8 +108,8 @@ class Groups:
     async def keep_only(self, routing: Routing) -> None:
         """Close every group that ``routing`` does not use."""
         unused = [members for members, group in self._groups.items() if group.number not in routing.groups]
-        for group in [self._groups.pop(members) for members in unused]:
-            await group.aclose()
+        closed = [self._groups.pop(members) for members in unused]
+        await asyncio.gather(*(group.aclose() for group in closed))
 
     async def aclose(self) -> None:
         """Close all groups; exchanges under way fail."""
@@ -142,7 +142,7 @@ class Groups:
         ]
         last: TransportError = ConnectError("there is no upstream to ask for the address")
         loop = asyncio.get_running_loop()
-        for member in known or self._built_in(sought).members:
+        for member in known or self._built_in().members:
             now = loop.time()
             if now >= deadline:
                 break
@@ -155,13 +155,14 @@ class Groups:
                 return response
         raise last
 
-    def _built_in(self, sought: frozenset[str]) -> UpstreamGroup:
+    def _built_in(self) -> UpstreamGroup:
+        """Give the defaults; dialled at addresses of their own, they may even be what is sought."""
         catalogue = PROVIDERS()
         return self._group(
             (name, end)
             for name in DEFAULT
             for end in catalogue[name].endpoints.values()
-            if _can_bootstrap(end) and end.host not in sought
+            if _can_bootstrap(end)
         )
 
 

@@ -520,7 +520,7 @@ def _unusable(member: Upstream, error: Exception, since: float) -> _Failure[Any]
     if isinstance(error, FormatError):
         unusable = ProtocolError(f"unusable answer: {error}")
     else:
-        _LOG.error("cannot read an answer", exc_info=error)
+        _LOG.error("asking upstream %s went wrong", member.name, exc_info=error)
         unusable = ProtocolError(f"internal error: {error!r}")
     member.failed(unusable, since)
     return _Failure([(member, unusable)])

@@ -1,0 +1,29 @@
+"""Upstreams and groups that end with the test, and the invariants of every fault test."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from secdns.routing import Groups
+from secdns.testing import FakeUpstream
+from tests import loop
+from tests.forwarder.stage import ZONES
+
+
+@pytest.fixture(autouse=True)
+async def nothing_is_left() -> AsyncIterator[None]:
+    async with loop.nothing_is_left():
+        yield
+
+
+@pytest.fixture
+async def up(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
+    async with FakeUpstream(ZONES) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def groups(nothing_is_left: None) -> AsyncIterator[Groups]:
+    made = Groups()
+    yield made
+    await made.aclose()
