@@ -19,7 +19,7 @@ from secdns.cache import Cache
 from secdns.clock import boottime
 from secdns.config import Config, default
 from secdns.errors import ConfigError
-from secdns.forwarder import Forwarder
+from secdns.forwarder import PATIENCE_S, Forwarder
 from secdns.listener import Limits, Responder, acl_for
 from secdns.listener.query_log import QueryLog
 from secdns.listener.sockets import Bound, open_sockets, raise_descriptor_limit
@@ -31,6 +31,7 @@ from secdns.routing import Groups
 from secdns.stats import Stats
 
 DRAIN_S = 1.5  # after SIGTERM for what is in flight; with the rest it ends inside 2 s (F32)
+FAREWELL_S = 0.1  # then what is left gets SERVFAIL, and this long to leave
 STALL_S = 0.05  # a callback of the event loop that takes longer is logged (F33)
 HOSTS_FILE = Path("/etc/hosts")
 DNS_PORT = 53
@@ -108,8 +109,9 @@ class Daemon:
             self.cache.flush()
         else:
             self.cache.renew()
-        await self.forwarder.settle(DRAIN_S)
-        await self._groups.keep_only(self.forwarder.routing)
+        await self.forwarder.settle(PATIENCE_S)
+        if self.forwarder.routing is routing:  # else a later reload waits for what began meanwhile
+            await self._groups.keep_only(routing)
         _LOG.info("configuration reloaded")
 
     def _responder(self, config: Config) -> Responder:
@@ -117,8 +119,12 @@ class Daemon:
 
     async def stop(self) -> None:
         """Stop listening, let what is in flight be answered for a moment, close everything."""
-        deadline = asyncio.get_running_loop().time() + DRAIN_S
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + DRAIN_S
+        giving_up = loop.call_at(give_up_at, self.forwarder.abandon)
+        deadline = give_up_at + FAREWELL_S
         await asyncio.gather(self.udp.drain(deadline), self.tcp.drain(deadline))
+        giving_up.cancel()
         self.forwarder.abandon()
         await self._groups.aclose()
 
@@ -154,7 +160,12 @@ async def serve(daemon: Daemon, *, ready: Callable[[Daemon], Awaitable[None] | N
     def reload() -> None:
         task = loop.create_task(daemon.reload())
         reloads.add(task)
-        task.add_done_callback(reloads.discard)
+        task.add_done_callback(reloaded)
+
+    def reloaded(task: asyncio.Task[None]) -> None:
+        reloads.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _LOG.error("the old configuration stays in force", exc_info=error)
 
     daemon.listen()
     try:
@@ -171,6 +182,7 @@ async def serve(daemon: Daemon, *, ready: Callable[[Daemon], Awaitable[None] | N
     finally:
         for task in reloads:
             task.cancel()
+        await asyncio.gather(*reloads, return_exceptions=True)
         await daemon.stop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)

@@ -114,9 +114,9 @@ class Groups:
     async def aclose(self) -> None:
         """Close all groups; exchanges under way fail."""
         await self._bootstrap.aclose()
-        for group in self._groups.values():
-            await group.aclose()
+        closed = list(self._groups.values())
         self._groups.clear()
+        await asyncio.gather(*(group.aclose() for group in closed))
 
     def _group(self, ways: Iterable[tuple[str, Endpoint]]) -> UpstreamGroup:
         members = tuple(ways)

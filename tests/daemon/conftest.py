@@ -1,0 +1,31 @@
+"""A daemon on loopback that ends with the test, and the invariants of every fault test."""
+
+import gc
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from secdns.testing import FakeUpstream
+from tests import loop
+from tests.forwarder.stage import ZONES
+
+
+@pytest.fixture(autouse=True)
+async def nothing_is_left() -> AsyncIterator[None]:
+    async with loop.nothing_is_left():
+        yield
+
+
+@pytest.fixture
+async def up(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
+    async with FakeUpstream(ZONES) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """``serve`` tunes the garbage collector for good; here others live on."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
