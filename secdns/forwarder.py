@@ -189,7 +189,7 @@ class Forwarder:
             return from_message(Message(question=(question,), answer=(hinfo,)), ttl_s=0), group
         if rrtype == RRType.OPT:
             return Entry(RCode.FORMERR, ttl_s=0), group
-        if rrtype == RRType.NXNAME:  # RFC 9824 §3.4
+        if rrtype == RRType.NXNAME:  # RFC 9824
             options = _ede(EDE.INVALID_QUERY_TYPE, "NXNAME is no type to ask for")
             return Entry(RCode.FORMERR, ttl_s=0, options=options), group
         if rrtype in _ANSWERED_HERE:

@@ -52,7 +52,7 @@ class RRType(IntEnum):
     CDNSKEY = 60
     SVCB = 64
     HTTPS = 65
-    NXNAME = 128  # RFC 9824 §3.4
+    NXNAME = 128  # RFC 9824
     TKEY = 249
     TSIG = 250
     IXFR = 251
