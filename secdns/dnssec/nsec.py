@@ -1,6 +1,6 @@
 """Read NSEC records and see what they show of a name (RFC 4034 §4, RFC 4035 §5.4)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,13 +65,11 @@ class NsecSet:
 
     def showing_empty(self, name: bytes) -> Nsec | None:
         """Give the NSEC around ``name`` whose next name is below it: so it exists, and has nothing."""
-        nsec = self._around(name)
-        return nsec if nsec is not None and is_subdomain(nsec.next, name) else None
+        return next((nsec for nsec in self._around(name) if is_subdomain(nsec.next, name)), None)
 
     def covering(self, name: bytes) -> Nsec | None:
         """Give the NSEC that shows that neither ``name`` nor anything below it exists."""
-        nsec = self._around(name)
-        return nsec if nsec is not None and not is_subdomain(nsec.next, name) else None
+        return next((nsec for nsec in self._around(name) if not is_subdomain(nsec.next, name)), None)
 
     def enclose(self, name: bytes) -> Enclosure | None:
         """Show that ``name`` does not exist, and what encloses it.
@@ -87,15 +85,14 @@ class NsecSet:
         encloser = list(suffixes(name))[len(key) - depth]
         return Enclosure(encloser, (nsec,), False)
 
-    def _around(self, name: bytes) -> Nsec | None:
-        """Give the NSEC between whose two names ``name`` stands, if that may speak of it at all."""
+    def _around(self, name: bytes) -> Iterator[Nsec]:
+        """Yield each NSEC between whose two names ``name`` stands and that may speak of it at all."""
         key = canonical_key(name)
         for owner, following, nsec in self._spans:
             if owner < key and (key < following or nsec.next == self._zone):
                 is_below_owner = key[: len(owner)] == owner
                 if not (is_below_owner and nsec.is_silent_below):
-                    return nsec
-        return None
+                    yield nsec
 
 
 def _shared(one: tuple[bytes, ...], other: tuple[bytes, ...]) -> int:
