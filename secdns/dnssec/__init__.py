@@ -9,7 +9,10 @@ and no cache but the one for keys that it is given.
     times.py       serial numbers, clock skew, a point in time as text
     canonical.py   canonical form and order (RFC 4034 §6), the octets that were signed
     rrsig.py       one RRset, its RRSIGs, the keys of one zone -> verified, or the reason why not
-    denial.py      NSEC and NSEC3: what does not exist
+    existence.py   types at a name; the questions that NSEC and NSEC3 both answer
+    nsec.py        NSEC: the span between two names
+    nsec3.py       NSEC3: the span between two hashes
+    denial.py      what does not exist, from either
     anchors.py     where trust begins, and where it is waived
     roll.py        trust anchors over the years (RFC 5011)
     keys.py        authenticated keys and authenticated absence of them

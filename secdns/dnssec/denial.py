@@ -187,9 +187,11 @@ def wildcard_answer(proofs: Proofs, qname: bytes, source: bytes) -> Outcome:
         OverBudget: the client query may hash no more names.
     """
     name = qname.lower()
-    source = source.lower()
-    what = f"is answered by {to_text(source)}"
-    return _decide(proofs, name, what, lambda evidence: _wildcard_answer(evidence, name, source, proofs.zone))
+    what = "is answered by a wildcard"
+    closer = _next_closer(name, source.lower(), proofs.zone)
+    if closer is None:
+        return _not_proven(proofs, name, what, _Lack(EDE.DNSSEC_BOGUS, "there is none above it in its zone"))
+    return _decide(proofs, name, what, lambda evidence: _wildcard_answer(evidence, closer))
 
 
 def no_ds(proofs: Proofs, name: bytes) -> Outcome:
@@ -204,25 +206,30 @@ def no_ds(proofs: Proofs, name: bytes) -> Outcome:
         OverBudget: the client query may hash no more names.
     """
     name = name.lower()
-    return _decide(proofs, name, "has no DS", lambda evidence: _no_ds(evidence, name, proofs.zone))
+    if name == proofs.zone:
+        return _not_proven(proofs, name, "has no DS", _Lack(EDE.DNSSEC_BOGUS, "only the zone above can tell"))
+    return _decide(proofs, name, "has no DS", lambda evidence: _no_ds(evidence, name))
 
 
 def _decide(proofs: Proofs, name: bytes, what: str, claim: Callable[[Evidence], Outcome | _Lack]) -> Outcome:
     """Try a claim on each kind of record alone; what proves it first is enough."""
-    zone = to_text(proofs.zone)
-    lack = _Lack(EDE.NSEC_MISSING, f"no NSEC or NSEC3 of {zone} came")
     if not is_subdomain(name, proofs.zone):
-        lack = _Lack(EDE.DNSSEC_BOGUS, f"it is outside {zone}")
-    else:
-        for evidence in proofs.evidence:
-            found = claim(evidence)
-            if isinstance(found, Outcome):
-                return found
-            lack = found
-        if proofs.too_costly:
-            reason = Reason(EDE.UNSUPPORTED_NSEC3_ITERATIONS, f"{zone} uses {proofs.too_costly}")
-            return Outcome(Finding.TOO_MANY_ITERATIONS, reason=reason)
-    text = f"no proof that {to_text(name)} {what}: {lack.why}"
+        return _not_proven(proofs, name, what, _Lack(EDE.DNSSEC_BOGUS, "it is not in the zone"))
+    lack: _Lack | None = None
+    for evidence in proofs.evidence:
+        found = claim(evidence)
+        if isinstance(found, Outcome):
+            return found
+        lack = found
+    if proofs.too_costly:
+        text = f"{to_text(proofs.zone)} uses {proofs.too_costly}"
+        reason = Reason(EDE.UNSUPPORTED_NSEC3_ITERATIONS, text)
+        return Outcome(Finding.TOO_MANY_ITERATIONS, reason=reason)
+    return _not_proven(proofs, name, what, lack or _Lack(EDE.NSEC_MISSING, "no NSEC or NSEC3 came"))
+
+
+def _not_proven(proofs: Proofs, name: bytes, what: str, lack: _Lack) -> Outcome:
+    text = f"no proof from {to_text(proofs.zone)} that {to_text(name)} {what}: {lack.why}"
     if proofs.complaint:
         text += f"; {proofs.complaint}"
     return Outcome(Finding.NOT_PROVEN, reason=Reason(lack.ede, text))
@@ -281,20 +288,25 @@ def _empty_of(evidence: Evidence, wildcard: bytes, qtype: int) -> DenialRecord |
     return match
 
 
-def _wildcard_answer(evidence: Evidence, name: bytes, source: bytes, zone: bytes) -> Outcome | _Lack:
-    encloser = parent(source) if source.startswith(b"\1*") else name
+def _next_closer(name: bytes, source: bytes, zone: bytes) -> bytes | None:
+    """Give the next closer name of ``name`` if ``source`` is a wildcard above it in its zone."""
+    if not source.startswith(b"\1*"):
+        return None
+    encloser = parent(source)
     closer = [suffix for suffix in suffixes(name) if len(suffix) > len(encloser)]
     if not closer or not is_subdomain(name, encloser) or not is_subdomain(encloser, zone):
-        return _Lack(EDE.DNSSEC_BOGUS, "that is no wildcard above it in its zone")
-    cover = evidence.covering(closer[-1])
+        return None
+    return closer[-1]
+
+
+def _wildcard_answer(evidence: Evidence, closer: bytes) -> Outcome | _Lack:
+    cover = evidence.covering(closer)
     if cover is None:
-        return _Lack(EDE.NSEC_MISSING, f"no {evidence.kind} shows that {to_text(closer[-1])} does not exist")
-    return Outcome(Finding.PROVEN, used=(cover,))
+        return _Lack(EDE.NSEC_MISSING, f"no {evidence.kind} shows that {to_text(closer)} does not exist")
+    return Outcome(Finding.PROVEN, opt_out=cover.opt_out, used=(cover,))
 
 
-def _no_ds(evidence: Evidence, name: bytes, zone: bytes) -> Outcome | _Lack:
-    if name == zone:
-        return _Lack(EDE.DNSSEC_BOGUS, "only the zone above can tell")
+def _no_ds(evidence: Evidence, name: bytes) -> Outcome | _Lack:
     match = evidence.matching(name)
     if match is not None:
         against = _speaks_against(match, name, RRType.DS)
