@@ -173,4 +173,10 @@ def type_text(rrtype: int) -> str:
     return _TYPE_TEXTS.get(rrtype) or f"TYPE{rrtype}"
 
 
+def rcode_text(rcode: int) -> str:
+    """Give the mnemonic of a response code, or RCODE77 for one that is not listed here."""
+    return _RCODE_TEXTS.get(rcode) or f"RCODE{rcode}"
+
+
 _TYPE_TEXTS = {int(rrtype): rrtype.name for rrtype in RRType}
+_RCODE_TEXTS = {int(rcode): rcode.name for rcode in RCode}

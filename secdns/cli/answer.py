@@ -12,7 +12,7 @@ from secdns.dns import edns, name
 from secdns.dns.message import Message, Question, Record
 from secdns.endpoint import Endpoint
 from secdns.errors import TransportError
-from secdns.iana import RCode, RRType
+from secdns.iana import RCode, RRType, rcode_text
 from secdns.transport import Facts
 
 if TYPE_CHECKING:  # loaded where an answer is judged
@@ -142,7 +142,7 @@ def as_json(answer: Answer) -> None:
         {
             "name": name.to_text(answer.question.name),
             "type": type_to_text(answer.question.rrtype),
-            "status": status_text(response.rcode),
+            "status": rcode_text(response.rcode),
             "flags": flag_names(response),
             "answer": [_record_object(r) for r in response.answer],
             "authority": [_record_object(r) for r in response.authority],
@@ -173,7 +173,7 @@ def like_dig(answer: Answer) -> None:
     out = terminal.out
     asked = f"{name.to_text(question.name)} {type_to_text(question.rrtype)}"
     out(f"; <<>> secdns {__version__} <<>> {asked} @{answer.endpoint.url}")
-    out(f";; ->>HEADER<<- opcode: QUERY, status: {status_text(response.rcode)}, id: {response.id}")
+    out(f";; ->>HEADER<<- opcode: QUERY, status: {rcode_text(response.rcode)}, id: {response.id}")
     out(f";; flags: {' '.join(flag_names(response))}; {sizes}, ADDITIONAL: {extra}")
     out()
     _dig_edns(answer)
@@ -204,14 +204,6 @@ def host_text(owner: bytes) -> str:
     """Give a name as people write it: without the final dot, but for the root."""
     text = name.to_text(owner)
     return text if text == "." else text[:-1]
-
-
-def status_text(rcode: int) -> str:
-    """Give the mnemonic of an RCODE, else ``RCODE77``."""
-    try:
-        return RCode(rcode).name
-    except ValueError:
-        return f"RCODE{rcode}"
 
 
 def ede_name(code: int) -> str:
@@ -259,7 +251,7 @@ def _outcome(answer: Answer) -> list[str]:
     elif response.rcode != RCode.NOERROR:
         why = _FAILURES.get(RCode(response.rcode)) if response.rcode in set(RCode) else None
         lines = [
-            f"no answer for {asked}: {why or 'the upstream reports an error'} ({status_text(response.rcode)})"
+            f"no answer for {asked}: {why or 'the upstream reports an error'} ({rcode_text(response.rcode)})"
         ]
     elif not answer.wanted:
         lines = [f"{target} has no record of type {type_to_text(answer.question.rrtype)} (NODATA)"]

@@ -8,13 +8,12 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 
-from secdns.cli.answer import status_text
 from secdns.cli.asking import ask_one, build_query
 from secdns.cli.lookup import Lookup
 from secdns.dns.message import Message, Question
 from secdns.endpoint import Endpoint
 from secdns.errors import FormatError, TransportError
-from secdns.iana import RCode
+from secdns.iana import RCode, rcode_text
 from secdns.transport import Transport, open_transport
 
 GIVE_UP_AFTER = 5  # warm failures in a row: a dead upstream is not asked hundreds of times
@@ -131,7 +130,7 @@ def _is_answer(result: Result, rcode: int) -> bool:
     """Tell whether an upstream did its work; count it as a failure if not."""
     if rcode in (RCode.NOERROR, RCode.NXDOMAIN):
         return True
-    _count(result, f"answered {status_text(rcode)}")
+    _count(result, f"answered {rcode_text(rcode)}")
     return False
 
 

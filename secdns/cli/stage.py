@@ -17,6 +17,7 @@ from secdns.cli.records import data_to_text, type_to_text
 from secdns.dns.message import Message
 from secdns.dns.peek import Query
 from secdns.errors import FormatError
+from secdns.iana import rcode_text
 from secdns.listener import Responder
 from secdns.stats import Stats
 from secdns.testing import FakeUpstream, signed_demo_zones
@@ -177,8 +178,6 @@ def _summary(reply: bytes) -> str:
     except FormatError:
         return "a query"
     if not message.question:
-        return f"a query that is none: {answers.status_text(message.rcode)}"
+        return f"a query that is none: {rcode_text(message.rcode)}"
     asked = message.question[0]
-    return (
-        f"{answers.host_text(asked.name)} {type_to_text(asked.rrtype)}: {answers.status_text(message.rcode)}"
-    )
+    return f"{answers.host_text(asked.name)} {type_to_text(asked.rrtype)}: {rcode_text(message.rcode)}"

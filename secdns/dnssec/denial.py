@@ -49,7 +49,7 @@ from secdns.dnssec.nsec import Nsec, NsecSet, read_nsec
 from secdns.dnssec.nsec3 import Nsec3, Nsec3Set, read_nsec3
 from secdns.dnssec.verdict import Reason
 from secdns.errors import FormatError
-from secdns.iana import EDE, RRType
+from secdns.iana import EDE, RRType, type_text
 
 # What a record lists when nothing is at its name (RFC 9824).
 _NOTHING = frozenset({RRType.RRSIG, RRType.NSEC, RRType.NSEC3, RRType.NXNAME})
@@ -172,7 +172,7 @@ def nodata(proofs: Proofs, qname: bytes, qtype: int) -> Outcome:
     """
     name = qname.lower()
     return _decide(
-        proofs, name, f"has no {_type_text(qtype)}", lambda evidence: _nodata(evidence, name, qtype)
+        proofs, name, f"has no {type_text(qtype)}", lambda evidence: _nodata(evidence, name, qtype)
     )
 
 
@@ -328,7 +328,7 @@ def _speaks_against(match: DenialRecord, name: bytes, qtype: int) -> str | None:
     """Say why the record that matches ``name`` does not prove NODATA; None: it does."""
     types = match.types
     if qtype in types:
-        return f"lists {_type_text(qtype)}"
+        return f"lists {type_text(qtype)}"
     if RRType.CNAME in types:  # then the answer would have been that CNAME (RFC 6840 §4.3)
         return "lists CNAME"
     if qtype == RRType.DS and RRType.SOA in types and name != ROOT:
@@ -351,10 +351,3 @@ def _is_empty(types: TypeBitmap) -> bool:
 def _unique(*records: DenialRecord) -> tuple[DenialRecord, ...]:
     """Give the records once each: one NSEC often covers a name and the wildcard beside it."""
     return tuple(dict.fromkeys(records))
-
-
-def _type_text(rrtype: int) -> str:
-    try:
-        return RRType(rrtype).name
-    except ValueError:
-        return f"TYPE{rrtype}"

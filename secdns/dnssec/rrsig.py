@@ -15,7 +15,7 @@ from secdns.dnssec.limits import KEYS_PER_RRSIG, RRSIGS_PER_RRSET, RRSIGS_SEEN, 
 from secdns.dnssec.times import ahead, shown, skew, span
 from secdns.dnssec.verdict import Reason
 from secdns.errors import FormatError
-from secdns.iana import EDE, DNSSECAlgorithm, RRType
+from secdns.iana import EDE, DNSSECAlgorithm, RRType, type_text
 
 ZONE_KEY: Final = 0x0100  # RFC 4034 §2.1.1
 REVOKE: Final = 0x0080  # RFC 5011 §3
@@ -343,11 +343,7 @@ def _verified(signature: Signature, subject: _Subject, key: Key) -> Verified:
 
 
 def _rrset_text(subject: _Subject) -> str:
-    try:
-        type_text = RRType(subject.rrtype).name
-    except ValueError:
-        type_text = f"TYPE{subject.rrtype}"  # RFC 3597 §5
-    return f"{to_text(subject.owner)} {type_text}"
+    return f"{to_text(subject.owner)} {type_text(subject.rrtype)}"
 
 
 def _explain(refusal: _Refusal, signature: Signature, subject: _Subject) -> Reason:

@@ -8,7 +8,7 @@ from secdns.dns import name
 from secdns.dns.message import Message
 from secdns.dns.peek import Query
 from secdns.errors import FormatError
-from secdns.iana import RCode, RRType
+from secdns.iana import rcode_text, type_text
 from secdns.listener import Responder
 
 _LOG = logging.getLogger(__name__)
@@ -52,13 +52,8 @@ def _summary(reply: bytes) -> str:
         message = Message.parse(reply)
     except FormatError:  # not worth an exception: the client was answered
         return "a query that cannot be read"
-    rcode = RCode(message.rcode).name if message.rcode in _RCODES else f"RCODE{message.rcode}"
+    rcode = rcode_text(message.rcode)
     if not message.question:
         return f"a query without a question: {rcode}"
     asked = message.question[0]
-    rrtype = RRType(asked.rrtype).name if asked.rrtype in _RRTYPES else f"TYPE{asked.rrtype}"
-    return f"{name.to_text(asked.name)} {rrtype}: {rcode}"
-
-
-_RCODES = frozenset(RCode)
-_RRTYPES = frozenset(RRType)
+    return f"{name.to_text(asked.name)} {type_text(asked.rrtype)}: {rcode}"
