@@ -6,7 +6,7 @@ them asks anybody off this machine: the lab has a root zone of its own.
 
 import base64
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +74,8 @@ class Upstream:
         )
 
 
-Ready = Callable[[int], Callable[[], bool]]
+Check = Callable[[], bool]
+Ready = Callable[[int], Check]
 """Makes the readiness check for a plain port; a namespace needs another one than ours."""
 
 
@@ -116,18 +117,58 @@ remote-control:
 
 
 @contextmanager
+def knot(directory: Path, files: Mapping[str, Path], ready: Ready) -> Iterator[Authority]:
+    """Run Knot with these zones, name -> master file, as they are: it checks and signs nothing.
+
+    NSD 4.6 would leave out the NSEC3 that covers an empty non-terminal which opt-out leaves out of the
+    chain, and lower the letters of names within RDATA that are signed as they stand (SVCB).
+    """
+    program = find("knotd")
+    directory.mkdir(parents=True, exist_ok=True)
+    (port,) = free_ports(1)
+    config = directory / "knot.conf"
+    config.write_text(
+        f"""\
+server:
+    listen: 127.0.0.1@{port}
+    rundir: "{directory}"
+    udp-workers: 1
+    tcp-workers: 1
+    background-workers: 1
+database:
+    storage: "{directory}"
+log:
+  - target: stderr
+    any: warning
+template:
+  - id: default
+    zonefile-load: whole
+    zonefile-sync: -1
+    journal-content: none
+    semantic-checks: off
+zone:
+"""
+        + "".join(f'  - domain: "{name}"\n    file: "{file}"\n' for name, file in files.items())
+    )
+    with running([program, "-c", str(config)], directory / "knot.log", ready(port)) as process:
+        yield Authority(process, port)
+
+
+@contextmanager
 def unbound(
     directory: Path,
     certificates: Certificates,
     authority_port: int,
     *,
+    stubs: Sequence[str] = (*ZONES, BROKEN_ZONE),
     ports: Sequence[int] | None = None,
     ready: Ready = answers_udp,
     prefix: Sequence[str] = (),
 ) -> Iterator[Upstream]:
     """Run Unbound as a recursive resolver over the lab's zones, in plain, over DoT and over DoH.
 
-    ``ports`` are those of plain DNS, DoT and DoH, so that one that was taken away can come back where it was.
+    It validates nothing. ``stubs`` are the zones that it asks the authority for; ``ports`` are those of plain
+    DNS, DoT and DoH, so that one that was taken away can come back where it was.
     """
     program = find("unbound")
     directory.mkdir(parents=True, exist_ok=True)
@@ -168,7 +209,7 @@ remote-control:
 """
         + "".join(
             f'stub-zone:\n  name: "{zone}"\n  stub-addr: 127.0.0.1@{authority_port}\n  stub-prime: no\n'
-            for zone in (*ZONES, BROKEN_ZONE)
+            for zone in stubs
         )
     )
     argv = [program, "-d", "-p", "-c", str(config)]
