@@ -16,7 +16,7 @@ from tests.lab.programs import answers_udp
 from tests.lab.servers import Certificates, Upstream
 
 LAME = "lame.test"
-"""A zone that the upstream looks for where it is not: SERVFAIL."""
+"""A zone whose master file is missing: its server answers SERVFAIL."""
 
 SCHEMES = ("tls", "https")
 
@@ -46,11 +46,13 @@ def _ready(port: int) -> servers.Check:
 def lab(lab_directory: Path, certificates: Certificates, signed_tree: Tree) -> Iterator[Lab]:
     """Knot serves the tree, Unbound resolves it, and three validators stand in front of that."""
     directory = lab_directory / "dnssec"
-    stubs = (*signed_tree.files, LAME)
+    files = {**signed_tree.files, LAME: directory / "not-there.zone"}
     with ExitStack() as stack:
-        authority = stack.enter_context(servers.knot(directory / "knot", signed_tree.files, _ready))
+        authority = stack.enter_context(servers.knot(directory / "knot", files, _ready))
         upstream = stack.enter_context(
-            servers.unbound(directory / "upstream", certificates, authority.port, stubs=stubs, ready=_ready)
+            servers.unbound(
+                directory / "upstream", certificates, authority.port, stubs=list(files), ready=_ready
+            )
         )
         unbound_port = stack.enter_context(
             peers.validating_unbound(directory / "unbound", upstream.port, signed_tree.anchor_ds)
