@@ -167,7 +167,7 @@ class Chain:
     def find(self, name: bytes) -> Zone | None:
         """Give the deepest zone that is known at or above ``name``, or None."""
         for suffix in suffixes(name):
-            zone = self._zones.get(suffix) or self.trust.keys.zone(suffix, self.now)
+            zone = self._zones.get(suffix) or self._known(suffix)
             if zone is not None:
                 return zone
         return None
@@ -202,7 +202,7 @@ class Chain:
                     asks.append(Ask(name, _DNSKEY))
             got = yield from self._ask(asks)
             if zone is None:
-                zone = self._begin(anchor, got[asks[0]])
+                zone = self._known(anchor) or self._begin(anchor, got[asks[0]])
                 if zone.status is not Status.SECURE:
                     return zone
             yield from self._descend(zone, path, chosen, got)
@@ -213,13 +213,19 @@ class Chain:
         answers = yield batch
         return dict(zip(batch, answers, strict=True))
 
+    def _known(self, name: bytes) -> Zone | None:
+        return self.trust.keys.zone(name, self.now)
+
     def _is_no_cut(self, name: bytes) -> bool:
         return name in self._no_cuts or self.trust.keys.is_no_cut(name, self.now)
 
     def _descend(
         self, zone: Zone, path: Sequence[bytes], chosen: Sequence[bytes], got: dict[Ask, Message | None]
     ) -> Generator[Batch, Answers, None]:
-        """Learn about the names that were asked for, from the top until the chain ends."""
+        """Learn about the names that were asked for, from the top until the chain ends.
+
+        What another validation has learnt from the same answers meanwhile is not checked again.
+        """
         row = chosen
         if len(chosen) < len(path):
             ttl_s = self._no_cut_above(zone, chosen[-1], got[Ask(chosen[-1], _DS)])
@@ -232,7 +238,9 @@ class Chain:
         for name in row:
             if self.budget.is_turn_due():
                 yield ()
-            found = self._cut(zone, name, got[Ask(name, _DS)])
+            if self._is_no_cut(name):
+                continue
+            found = self._known(name) or self._cut(zone, name, got[Ask(name, _DS)])
             if isinstance(found, _NoCut):
                 self._learn_no_cut(name, found.ttl_s)
                 continue
@@ -320,7 +328,8 @@ class Chain:
     def _delegation(self, zone: Zone, rrset: Signed) -> _Delegation | _Insecure | Zone:
         name = rrset.owner
         if len(rrset.records) > limits.DS_RECORDS.default:
-            raise OverBudget(f"{len(rrset.records)} DS records for {to_text(name)}")
+            text = f"{to_text(name)} has {len(rrset.records)} DS records, too many"
+            return self._broken(name, _DS, zone, Reason(EDE.DNSSEC_BOGUS, text), rrset)
         checked = self.check(rrset, zone)
         if isinstance(checked, Reason):
             return self._broken(name, _DS, zone, checked, rrset)
@@ -373,7 +382,8 @@ class Chain:
             reason = Reason(EDE.DNSKEY_MISSING, f"{to_text(name)} has a DS but no DNSKEY")
             return self._broken(name, _DNSKEY, owner, reason, None)
         if len(rrset.records) > limits.DNSKEYS.default:
-            raise OverBudget(f"{len(rrset.records)} keys in {to_text(name)}")
+            reason = Reason(EDE.DNSSEC_BOGUS, f"{to_text(name)} has {len(rrset.records)} keys, too many")
+            return self._broken(name, _DNSKEY, owner, reason, rrset)
         keys = tuple(self._read_keys(rrset))
         ds = tuple(each for each in anchors if isinstance(each, DS))
         fitting = [[key for key in keys if matches(anchor, key)] for anchor in anchors]

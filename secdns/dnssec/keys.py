@@ -5,7 +5,7 @@ exception is a chain that is broken: it is remembered for a few seconds, so that
 below it costs nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -72,6 +72,11 @@ class KeyCache:
         self._zones.put(name, Zone(name, Status.BOGUS, reason=reason), now + pause_s)
         return pause_s
 
+    def forgive(self) -> None:
+        """Forget which chains are broken, for the caller who asks somebody else from now on."""
+        self._zones.drop(lambda zone: zone.status is Status.BOGUS)
+        self._strikes.drop(lambda strikes: True)
+
     def strike(self, what: bytes, now: float) -> int:
         """Count a failure of ``what``, any octets; give for how many seconds to leave it alone."""
         held = self._strikes.find(what, now)
@@ -98,6 +103,9 @@ class _Bounded(Generic[T]):
             return None
         self._held[name] = held
         return held
+
+    def drop(self, is_unwanted: Callable[[T], bool]) -> None:
+        self._held = {name: held for name, held in self._held.items() if not is_unwanted(held[0])}
 
     def put(self, name: bytes, value: T, expires: float) -> None:
         self._held.pop(name, None)

@@ -9,7 +9,7 @@ an upstream may send what it likes beside an answer and change nothing by it.
 """
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from secdns.dns.message import Message, Question, Record
@@ -55,6 +55,14 @@ def validate(
     except OverBudget as error:
         return Verdict(Status.BOGUS, message, Reason(EDE.DNSSEC_BOGUS, str(error)))
     return judge.verdict()
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsigned:
+    """An RRset that its zone, which is signed, has not signed."""
+
+    zone: Zone
+    reason: Reason
 
 
 class _Judge:
@@ -162,7 +170,12 @@ class _Judge:
         self._kept_answer[rrset.owner, rrset.rrtype] = rrset
         if is_waived:
             return
-        zone = yield from self._zone_for(rrset)
+        found = yield from self._zone_for(rrset)
+        if isinstance(found, _Unsigned):  # a word about this RRset, not about its zone
+            self._note(rrset, found.zone, found.reason)
+            self._lower(Status.BOGUS, found.reason)
+            return
+        zone = found
         if zone.status is not Status.SECURE:
             self._note(rrset, zone)
             self._lower(zone.status, zone.reason, zone.name)
@@ -225,7 +238,7 @@ class _Judge:
 
     # Who must vouch.
 
-    def _zone_for(self, rrset: Signed) -> Walk:
+    def _zone_for(self, rrset: Signed) -> "Generator[Batch, Answers, Zone | _Unsigned]":
         """Give the zone that must have signed ``rrset``, or whose status decides over it.
 
         It is the signer, if the signer is a zone around the RRset and no deeper one is known
@@ -329,13 +342,13 @@ def _resting_on(found: Denial, outcome: Outcome) -> tuple[Signed, ...]:
     return tuple(rrset for rrset in found.rrsets if rrset.owner in owners or not owners)
 
 
-def _unsigned(rrset: Signed, zone: Zone, signer: Zone | None) -> Zone:
+def _unsigned(rrset: Signed, zone: Zone, signer: Zone | None) -> _Unsigned:
     """Give what an RRset is worth that its signed zone has not signed."""
     what = f"{to_text(rrset.owner)} {type_text(rrset.rrtype)}"
     text = f"{what} has no signature, but its zone {to_text(zone.name)} is signed"
     if signer is not None:
         text = f"{what} is signed by another zone than its own, {to_text(zone.name)}"
-    return Zone(zone.name, Status.BOGUS, reason=Reason(EDE.RRSIGS_MISSING, text))
+    return _Unsigned(zone, Reason(EDE.RRSIGS_MISSING, text))
 
 
 def _in_order(records: Sequence[Record], kept: Iterable[Record]) -> tuple[Record, ...]:

@@ -147,7 +147,7 @@ def signed_by_another_key(zone: str) -> Fault:
 
 def key_trap(
     zone: str,
-    name: str,
+    name: str | None,
     rrtype: int,
     *,
     keys: int,
