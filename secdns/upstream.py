@@ -51,6 +51,7 @@ HEDGE_S = 0.4  # design: 50 to 400 ms; without a history of round trips the pati
 FIRST_BACKOFF_S = 0.5  # after one failure, doubling (RFC 9520 §3.2)
 MAX_BACKOFF_S = 60.0
 LONE_RETRY_S = 0.5  # with every upstream in back-off, one query in this time tries all the same
+BELIEVED = 0.25  # of a lie is made good by one answer that validates: four of them to a lie keep the balance
 MAX_SILENT = 2  # times overtaken with nothing heard before the connection is given up
 
 _LOG = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ class Upstream:
         self.failures = 0  # in a row
         self.back_at = 0.0  # before this time others are preferred
         self.not_before = 0.0  # before this time it wants no query at all (Retry-After)
+        self.lies = 0.0  # bogus answers where another upstream's was good, less what made up for them
+        self._distrusted_until = 0.0
         self.answered_at = 0.0
         self._silent = 0
         self._silent_at = 0.0  # when that was last counted …
@@ -112,7 +115,26 @@ class Upstream:
         if self.failures:
             _LOG.info("upstream %s answers again", self.name)
             self.failures = 0
-            self.back_at = self.not_before
+            self.back_at = max(self.not_before, self._distrusted_until)
+
+    def lied(self, now: float) -> None:
+        """Hold an answer that failed validation against it, where another upstream had a good one.
+
+        Others are preferred for a while that grows as long as over a fifth of its answers are such
+        (fault F23). It is still asked when they fail.
+        """
+        spread = random.uniform(0.8, 1.2)  # noqa: S311  spreads retries, guards nothing
+        pause_s = spread * min(FIRST_BACKOFF_S * 2.0 ** min(self.lies, 7.0), MAX_BACKOFF_S)
+        self.lies = min(self.lies + 1.0, 8.0)
+        self._distrusted_until = now + pause_s
+        self.back_at = max(self.back_at, self._distrusted_until)
+        level = logging.WARNING if self.lies == 1.0 else logging.DEBUG
+        _LOG.log(level, "upstream %s gave an answer that fails validation, another's is good", self.name)
+
+    def believed(self) -> None:
+        """Take into account that an answer of its was validated."""
+        if self.lies:
+            self.lies = max(self.lies - BELIEVED, 0.0)
 
     def failed(self, error: TransportError, since: float) -> None:
         """Take a failure into account: others are preferred for a while that grows.
@@ -162,6 +184,8 @@ class Upstream:
         self.failures = 0
         self.back_at = 0.0
         self.not_before = 0.0
+        self.lies = 0.0
+        self._distrusted_until = 0.0
         self._silent = 0
 
 

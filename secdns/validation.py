@@ -13,9 +13,8 @@ asked once more of another upstream first, for the zone may be fine and the upst
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from math import inf
 
 from secdns import BUILT_AT
 from secdns.cache import Entry
@@ -30,37 +29,19 @@ from secdns.dnssec.times import shown
 from secdns.dnssec.validator import validate
 from secdns.dnssec.verdict import Answers, Ask, Batch, Reason, Status, Validation, Verdict
 from secdns.errors import FormatError, ProtocolError, TransportError
-from secdns.iana import EDE, RCode, RRClass, RRType
+from secdns.fetching import LATE_S, Avoid, Fetcher, Response, read_response
+from secdns.iana import EDE, RCode, RRType, type_text
 from secdns.trust import AnchorKeeper
+from secdns.turns import Turns
 from secdns.upstream import Done, Read, Upstream, UpstreamGroup
 
 RETRY_RESERVE_S = 0.5  # less time than this left, and nobody else is asked any more
-UNFIT_S = 60.0  # an upstream that strips signatures is not asked for this long
+UNFIT_S = 60.0  # an upstream that strips signatures is not asked for this long …
+LAST_UNFIT_S = 5.0  # … or for this long, if there is no other
 COMPLAIN_EVERY_S = 300.0  # about what only a person can put right
 INDETERMINATE_S = 2  # a chain that could not be fetched is tried again soon (RFC 9520 §3.2)
 
-_ANSWERS = frozenset({RCode.NOERROR, RCode.NXDOMAIN, RCode.YXDOMAIN})
 _LOG = logging.getLogger(__name__)
-_Avoid = frozenset[Upstream]
-
-
-@dataclass(frozen=True, slots=True)
-class _Response:
-    wire: bytes
-    message: Message
-    member: Upstream
-
-    @property
-    def is_failure(self) -> bool:
-        """Its RCODE is no answer."""
-        return self.message.rcode not in _ANSWERS
-
-
-def _read(wire: bytes, member: Upstream) -> _Response:
-    message = Message.parse(wire)
-    if message.truncated:
-        raise FormatError("truncated answer on a stream")
-    return _Response(wire, message, member)
 
 
 class ValidatingGroup:
@@ -86,7 +67,8 @@ class ValidatingGroup:
         self.wall = wall
         self.denials = Denials()
         self.synthesized = 0  # answers that followed from proofs held
-        self._asking: dict[tuple[Ask, _Avoid], list[Callable[[_Response | None], None]]] = {}
+        self.fetcher = Fetcher(group)
+        self.turns = Turns()
         self._unfit: dict[Upstream, float] = {}
         self._complain_at = 0.0
 
@@ -99,7 +81,7 @@ class ValidatingGroup:
         """
         if cd:
             return self.group.submit(question, True, now, deadline, read, done)
-        denial = self.denials.answer(_question(question), self.clock())
+        denial = self._denial(_question(question), self.clock())
         if denial is not None:
             self.synthesized += 1
             entry = read(denial.to_wire(), self.group.members[0])
@@ -110,26 +92,13 @@ class ValidatingGroup:
         trial.ask(now, self.unfit(now))
         return trial.stop
 
-    def ask(
-        self, ask: Ask, now: float, deadline: float, avoid: _Avoid, done: Callable[[_Response | None], None]
-    ) -> None:
-        """Ask for one link of a chain, once for all who want it at the same time."""
-        key = (ask, avoid)
-        waiting = self._asking.get(key)
-        if waiting is not None:
-            waiting.append(done)
-            return
-        self._asking[key] = [done]
-        question = ask.name + ask.rrtype.to_bytes(2) + RRClass.IN.to_bytes(2)
-        self.group.submit(question, True, now, deadline, _read, partial(self._asked, key), avoid)
+    def _denial(self, question: Question, clock: float) -> Message | None:
+        """Give the denial that follows from proofs held; where nothing is checked nothing follows."""
+        if self.trust.anchors.covers(question.name, clock) is not None:
+            return None
+        return self.denials.answer(question, clock)
 
-    def _asked(
-        self, key: tuple[Ask, _Avoid], response: _Response | None, error: TransportError | None
-    ) -> None:
-        for done in self._asking.pop(key):
-            done(response)
-
-    def unfit(self, now: float) -> _Avoid:
+    def unfit(self, now: float) -> Avoid:
         """Give the upstreams that strip signatures."""
         if not self._unfit:
             return frozenset()
@@ -174,11 +143,16 @@ class ValidatingGroup:
         """Ask this upstream no more for a while: it takes the signatures out of its answers."""
         if member not in self._unfit:
             _LOG.warning("upstream %s strips DNSSEC signatures and cannot be used to check any", member.name)
-        self._unfit[member] = now + UNFIT_S
+        rest = set(self.group.members) - {member} - self.unfit(now)
+        self._unfit[member] = now + (UNFIT_S if rest else LAST_UNFIT_S)
 
 
 class _Trial:
-    """One question on its way to a verdict."""
+    """One question on its way to a verdict.
+
+    It has one answer in the end whatever happens: from its upstream, from the validator, or from
+    its own timer, where a link was asked for by somebody with more patience.
+    """
 
     def __init__(
         self, owner: ValidatingGroup, question: bytes, deadline: float, read: Read[Entry], done: Done[Entry]
@@ -190,96 +164,142 @@ class _Trial:
         self._done = done
         self._loop = asyncio.get_running_loop()
         self._budget = Budget()
-        self._avoid: _Avoid = frozenset()
+        self._avoid: Avoid = frozenset()
         self._give_up: Callable[[], None] | None = None
         self._is_over = False
-        self._response: _Response | None = None
+        self._response: Response | None = None
         self._steps: Validation | None = None
         self._got: list[Message | None] = []
-        self._missing = 0
+        self._missing: dict[Ask, Callable[[], None]] = {}  # how to leave who is asking for it
+        self._timer: asyncio.TimerHandle | None = None
         self._clock_says: int | None = None  # what the clock says, if that cannot be right
-        self._root_from: Upstream | None = None  # who gave the keys of the root
+        self._stripped_root = False  # the keys of the root came without a signature
         self._bogus: tuple[Verdict, Upstream] | None = None  # what the first upstream's answer was worth
 
-    def ask(self, now: float, avoid: _Avoid) -> None:
+    def ask(self, now: float, avoid: Avoid) -> None:
         """Ask the group, leaving out the members in ``avoid``."""
         self._avoid = avoid
+        self._stripped_root = False
         group = self._owner.group
-        if avoid.issuperset(group.members):
+        if not avoid.issuperset(group.members):
+            self._give_up = group.submit(
+                self._question, True, now, self._deadline, read_response, self._answered, avoid
+            )
+        elif self._bogus is not None:
+            self._conclude(self._bogus[0], [self._bogus[1]])
+        else:
             names = ", ".join(member.name for member in group.members)
-            text = f"no upstream passes on DNSSEC signatures: {names}"
-            self._finish(None, ProtocolError(text, hint="choose an upstream that supports DNSSEC"))
-            return
-        self._give_up = group.submit(self._question, True, now, self._deadline, _read, self._answered, avoid)
+            text = f"no upstream passes on DNSSEC signatures, choose one that does; asked {names}"
+            self._finish(_failure(Reason(EDE.RRSIGS_MISSING, text), BOGUS_FIRST_S), None)
 
     def stop(self) -> None:
         """Give up; ``done`` is called no more."""
         self._is_over = True
         if self._give_up is not None:
             self._give_up()
+        if self._timer is not None:
+            self._timer.cancel()
+        for leave in tuple(self._missing.values()):
+            leave()
+        self._missing.clear()
 
     def _finish(self, entry: Entry | None, error: TransportError | None) -> None:
         if not self._is_over:
-            self._is_over = True
+            self.stop()
             self._done(entry, error)
 
     # Asking.
 
-    def _answered(self, response: _Response | None, error: TransportError | None) -> None:
+    def _answered(self, response: Response | None, error: TransportError | None) -> None:
         self._give_up = None
         if response is not None and not response.is_failure:
             self._response = response
-            owner = self._owner
-            wall = int(owner.wall())
-            self._clock_says = wall if owner.is_clock_wrong(wall) else None
-            self._steps = validate(
-                _question(self._question),
-                response.message,
-                owner.trust if self._clock_says is None else owner.trust_without_time(),
-                wall,
-                owner.clock(),
-                self._budget,
-            )
-            self._advance(None)
+            self._owner.turns.begin(self._begin)
         elif self._bogus is not None:  # the other upstream has nothing better
             self._conclude(self._bogus[0], [self._bogus[1]])
         elif response is None:
             self._finish(None, error)
         else:
-            self._finish(self._read(response.wire, response.member), None)
+            self._finish(*self._readable(response.wire, response.member))
+
+    def _begin(self) -> None:
+        response, owner = self._response, self._owner
+        if self._is_over or response is None:
+            return
+        now = self._loop.time()
+        unfit = owner.unfit(now)
+        if response.member in unfit:  # found out since it was asked
+            self.ask(now, self._avoid | unfit)
+            return
+        wall = int(owner.wall())
+        self._clock_says = wall if owner.is_clock_wrong(wall) else None
+        self._steps = validate(
+            _question(self._question),
+            response.message,
+            owner.trust if self._clock_says is None else owner.trust_without_time(),
+            wall,
+            owner.clock(),
+            self._budget,
+        )
+        self._advance(None)
 
     def _advance(self, answers: Answers | None) -> None:
         """Let the validator go on until it wants something or is done."""
         if self._is_over or self._steps is None:
             return
         try:
-            batch = next(self._steps) if answers is None else self._steps.send(answers)
-        except StopIteration as end:
-            self._judged(end.value)
+            self._step(self._steps, answers)
         except Exception:  # a bug of ours: it must cost one answer and say so
             _LOG.exception("cannot judge an answer")
             self._finish(None, TransportError("internal error while checking signatures, see the log"))
+
+    def _step(self, steps: Validation, answers: Answers | None) -> None:
+        try:
+            batch = next(steps) if answers is None else steps.send(answers)
+        except StopIteration as end:
+            verdict: Verdict = end.value
         else:
             self._ask_all(batch)
+            return
+        self._judged(verdict)
 
     def _ask_all(self, batch: Batch) -> None:
         if not batch:
-            self._loop.call_soon(self._advance, ())
+            self._owner.turns.rest(partial(self._advance, ()))
             return
-        self._got = [None] * len(batch)
-        self._missing = len(batch)
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._deadline + LATE_S, self._late)
+        got: list[Message | None] = [None] * len(batch)
+        self._got = got
+        self._missing = dict.fromkeys(batch, _nothing)
         now = self._loop.time()
         for index, ask in enumerate(batch):
-            self._owner.ask(ask, now, self._deadline, self._avoid, partial(self._take, index, ask))
+            take = partial(self._take, got, index, ask)
+            leave = self._owner.fetcher.fetch(ask, now, self._deadline, self._avoid, take)
+            if self._got is got and ask in self._missing:
+                self._missing[ask] = leave
 
-    def _take(self, index: int, ask: Ask, response: _Response | None) -> None:
+    def _take(self, got: list[Message | None], index: int, ask: Ask, response: Response | None) -> None:
+        if self._is_over or got is not self._got:
+            return
         if response is not None:
-            self._got[index] = response.message
-            if ask == _ROOT_KEYS:
-                self._root_from = response.member
-        self._missing -= 1
+            got[index] = response.message
+            if ask == _ROOT_KEYS and not response.is_failure and not _has_signature(response.message):
+                self._stripped_root = True
+                self._owner.mark_unfit(response.member, self._loop.time())
+        self._missing.pop(ask, None)
         if not self._missing:
-            self._advance(tuple(self._got))
+            self._owner.turns.go_on(partial(self._advance, tuple(got)))
+
+    def _late(self) -> None:
+        """Wait no longer for a link that somebody with more patience has asked for."""
+        if self._bogus is not None:
+            self._conclude(self._bogus[0], [self._bogus[1]])
+            return
+        links = [f"{to_text(ask.name)} {type_text(ask.rrtype)}" for ask in self._missing]
+        what = ", ".join(links) or "the chain of signatures"
+        reason = Reason(EDE.NO_REACHABLE_AUTHORITY, f"the upstream gave no answer in time for {what}")
+        self._finish(_failure(reason, INDETERMINATE_S), None)
 
     # Judging.
 
@@ -287,27 +307,32 @@ class _Trial:
         response = self._response
         if response is None:
             return
+        owner = self._owner
         if verdict.anchor_keys is not None:
-            self._owner.observe(verdict.anchor_keys)
+            owner.observe(verdict.anchor_keys)
         if verdict.status is Status.BOGUS and self._clock_says is not None:
             text = f"the clock of this machine says {shown(self._clock_says)}, long ago: set it"
             reason = Reason(EDE.SIGNATURE_NOT_YET_VALID, text)
             self._finish(_failure(reason, INDETERMINATE_S), None)
         elif verdict.status is Status.BOGUS:
             self._judged_bogus(verdict, response.member)
+        elif verdict.status is Status.INDETERMINATE and self._bogus is not None:
+            self._conclude(self._bogus[0], [self._bogus[1]])
         elif verdict.status is Status.INDETERMINATE:
             self._finish(_failure(verdict.reason, INDETERMINATE_S), None)
         else:
             if self._bogus is not None:
                 self._blame(self._bogus[1], response.member)
+            if verdict.status is Status.SECURE:
+                response.member.believed()
             self._finish(*self._entry(verdict, response))
 
-    def _entry(self, verdict: Verdict, response: _Response) -> tuple[Entry | None, TransportError | None]:
+    def _entry(self, verdict: Verdict, response: Response) -> tuple[Entry | None, TransportError | None]:
         unchanged = verdict.message is response.message
-        try:
-            entry = self._read(response.wire if unchanged else verdict.message.to_wire(), response.member)
-        except FormatError as error:
-            return None, ProtocolError(f"{response.member.name}: unusable answer: {error}")
+        wire = response.wire if unchanged else verdict.message.to_wire()
+        entry, error = self._readable(wire, response.member)
+        if entry is None:
+            return None, error
         entry.secure = verdict.status is Status.SECURE
         entry.cap_ttl(verdict.ttl_s)
         if verdict.denied is not None:
@@ -316,11 +341,18 @@ class _Trial:
             entry.options = _ede(verdict.reason)
         return entry, None
 
+    def _readable(self, wire: bytes, member: Upstream) -> tuple[Entry | None, TransportError | None]:
+        try:
+            return self._read(wire, member), None
+        except FormatError as error:
+            return None, ProtocolError(f"{member.name}: unusable answer: {error}")
+
     def _judged_bogus(self, verdict: Verdict, member: Upstream) -> None:
         """Ask once more, elsewhere; if that was done, say no."""
         now = self._loop.time()
-        if _is_stripped(verdict) and self._root_from is not None:
-            self._owner.mark_unfit(self._root_from, now)
+        if self._stripped_root and verdict.zone == ROOT:  # which says nothing about any name
+            self.ask(now, self._avoid | self._owner.unfit(now))
+            return
         if self._bogus is not None:
             self._conclude(verdict, [self._bogus[1], member])
             return
@@ -353,7 +385,7 @@ class _Trial:
     def _blame(self, liar: Upstream, honest: Upstream) -> None:
         """Hold an answer that failed validation against its upstream: another had a good one."""
         name = to_text(self._question[:-4])
-        liar.failed(ProtocolError("an answer of its failed validation, another upstream's did not"), inf)
+        liar.lied(self._loop.time())
         _LOG.debug("%s gave a bogus answer for %s, %s a good one", liar.name, name, honest.name)
 
 
@@ -368,10 +400,8 @@ def _nothing() -> None:
 _ROOT_KEYS = Ask(ROOT, RRType.DNSKEY)
 
 
-def _is_stripped(verdict: Verdict) -> bool:
-    """Tell whether the signatures of the root's own keys were missing: no zone is at fault then."""
-    reason = verdict.reason
-    return verdict.zone == ROOT and reason is not None and reason.ede == EDE.RRSIGS_MISSING
+def _has_signature(message: Message) -> bool:
+    return any(record.rrtype == RRType.RRSIG for record in message.answer)
 
 
 def _ede(reason: Reason, more: str = "") -> bytes:
