@@ -50,21 +50,21 @@ _HINFO = b"\x07RFC8482\x00"
 
 Deliver = Callable[[bytes | None], None]  # takes a whole reply, or None for silence
 Waiting = Callable[[Entry, float], None]  # takes what came of a flight, and the cache's now
+_FlightKey = tuple[bytes, int]  # the cache's key and generation: after a reload other rules may hold
 
 
 class _Flight:
     """A question that is being asked; everyone who has the same one waits for it."""
 
-    __slots__ = ("_forwarder", "_question_end", "generation", "give_up", "key", "started", "waiters")
+    __slots__ = ("_forwarder", "_question_end", "give_up", "key", "started", "waiters")
 
     def __init__(
-        self, forwarder: "Forwarder", key: bytes, question: bytes, started: float, waiter: Waiting
+        self, forwarder: "Forwarder", key: "_FlightKey", question: bytes, started: float, waiter: Waiting
     ) -> None:
         self._forwarder = forwarder
         self._question_end = HEADER_SIZE + len(question)
         self.key = key
         self.started = started
-        self.generation = forwarder.cache.generation
         self.waiters = [waiter]
         self.give_up: Callable[[], None] | None = None
 
@@ -103,7 +103,7 @@ class Forwarder:
         self.stats = stats or Stats()
         self.clock = clock
         self._loop = asyncio.get_running_loop()
-        self._flights: dict[bytes, _Flight] = {}
+        self._flights: dict[_FlightKey, _Flight] = {}
 
     def cached(self, query: bytes, now: float) -> bytes | Query | None:
         """Give the reply to a plain query whose answer is held and fresh; see ``Cache.reply``."""
@@ -208,7 +208,8 @@ class Forwarder:
 
     def _fetch(self, query: Query, key: bytes, group: Asked, waiter: Waiting) -> None:
         """Ask the group, or wait for whoever is asking the same already."""
-        flight = self._flights.get(key)
+        flight_key = (key, self.cache.generation)
+        flight = self._flights.get(flight_key)
         if flight is not None:
             flight.waiters.append(waiter)
             return
@@ -217,19 +218,21 @@ class Forwarder:
             busy = f"over {MAX_IN_FLIGHT} questions are being asked already"
             waiter(_failure(EDE.OTHER, busy), self.clock())
             return
-        flight = self._flights[key] = _Flight(self, key, query.question, now, waiter)
+        flight = _Flight(self, flight_key, query.question, now, waiter)
+        self._flights[flight_key] = flight
         question = query.key[:-2] + query.question[-4:]
         try:
             flight.give_up = group.submit(question, query.cd, now, now + PATIENCE_S, flight.read, flight.land)
         except BaseException:  # a bug; who asks the same later must not wait for what will never land
-            self._flights.pop(key, None)
+            self._flights.pop(flight_key, None)
             raise
 
     def land(self, flight: _Flight, entry: Entry) -> None:
         """Store what came of a flight and hand it to everyone who waits."""
         now = self.clock()
-        if flight.generation == self.cache.generation:
-            self.cache.store(flight.key, entry, now)
+        key, generation = flight.key
+        if generation == self.cache.generation:
+            self.cache.store(key, entry, now)
         else:  # a reload came between: right for who asked, perhaps not for the next
             entry.stored = now
         self._finish(flight, entry, now)

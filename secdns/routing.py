@@ -99,6 +99,7 @@ class Groups:
 
         if held is not None and held[0] == config:
             keeper, trust = held[2].keeper, held[2].trust
+            trust.keys.forgive()  # a chain may have been broken by those who were asked
         else:
             keeper, trust = AnchorKeeper(config, self._state_dir), None
         validating = ValidatingGroup(group, keeper, trust=trust, clock=boottime, wall=time.time)
