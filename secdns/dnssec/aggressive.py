@@ -46,9 +46,11 @@ class _Held:
     expires: float
 
     def aged(self, now: float) -> Iterator[Record]:
+        """Yield the records with what is left of their TTLs, and no more than may be kept."""
         age = int(now - self.since)
+        left = int(self.expires - now)
         for record in self.records:
-            ttl = max(record.ttl - age, 0)
+            ttl = max(min(record.ttl - age, left), 0)
             yield Record(record.name, record.rrtype, record.rrclass, ttl, record.rdata)
 
 
@@ -131,7 +133,7 @@ class Denials:
         name = question.name.lower()
         for suffix in suffixes(name):
             zone = self._zones.get(suffix)
-            if zone is None or (question.rrtype == RRType.DS and suffix == name):
+            if zone is None or (question.rrtype == RRType.DS and suffix == name):  # the parent's to deny
                 continue
             soa = zone.soa
             if soa is None or now >= soa.expires:

@@ -17,18 +17,18 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
 from secdns.dns.message import Message, Record
-from secdns.dns.name import ROOT, suffixes, to_text
+from secdns.dns.name import suffixes, to_text
 from secdns.dnssec import limits
 from secdns.dnssec.algorithms import Policy, is_supported
 from secdns.dnssec.anchors import DS, Anchor, Anchors, matches, read_ds, usable_ds
-from secdns.dnssec.denial import Finding, Outcome, Proofs, no_ds
+from secdns.dnssec.denial import Finding, Outcome, Proofs, no_ds, wildcard_answer
 from secdns.dnssec.keys import KeyCache, Zone, between
 from secdns.dnssec.limits import Budget, OverBudget
 from secdns.dnssec.rrsets import RRsets, Signed
 from secdns.dnssec.rrsig import Key, Signature, Verified, read_key, verify
 from secdns.dnssec.verdict import MAX_TTL, Answers, Ask, Batch, Reason, Status
 from secdns.errors import FormatError
-from secdns.iana import EDE, RCode, RRType
+from secdns.iana import EDE, RCode, RRType, type_text
 
 WIDTH = 5  # names asked for at once; 6 labels below a known zone are rare but in ip6.arpa
 
@@ -37,7 +37,10 @@ _DS = int(RRType.DS)
 _DNSKEY = int(RRType.DNSKEY)
 _NO_ANCHOR = Reason(None, "no trust anchor covers it")
 _NO_PROOF = Reason(EDE.NSEC_MISSING, "no proof for a missing DS")
+# Keys that one RRSIG may cost checks with.
+_CHECKS = limits.KEYS_PER_RRSIG.default
 Walk = Generator[Batch, Answers, Zone]
+Check = Generator[Batch, Answers, Verified | Reason]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class AnchorKeys:
 
 @dataclass(frozen=True, slots=True)
 class _Delegation:
-    ds: tuple[DS, ...]
+    ds: tuple[Anchor, ...]
     ttl_s: int
 
 
@@ -94,6 +97,9 @@ class _NoCut:
 class _Insecure:
     reason: Reason
     ttl_s: int
+
+
+_Found = _Delegation | _NoCut | _Insecure | Zone  # what is at a name; a Zone if the chain ends in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +131,12 @@ class Chain:
         # What was learnt on this walk holds for it even with a TTL of 0; a broken link, too.
         self._zones: dict[bytes, Zone] = {}
         self._no_cuts: set[bytes] = set()
+        self._heard: dict[Ask, Message | None] = {}
 
-    def check(self, rrset: Signed, zone: Zone) -> Verified | Reason:
-        """Check an RRset with the keys of a zone."""
+    def check(self, rrset: Signed, zone: Zone) -> Check:
+        """Check an RRset with the keys of a zone, after a turn of the event loop if one is due."""
+        if self.budget.is_turn_due(_CHECKS * min(len(rrset.signatures), limits.RRSIGS_PER_RRSET.default)):
+            yield ()
         return verify(
             rrset.owner,
             rrset.rrtype,
@@ -139,7 +148,7 @@ class Chain:
             self.budget,
         )
 
-    def collect(self, zone: Zone, section: RRsets) -> Denial:
+    def collect(self, zone: Zone, section: RRsets) -> Generator[Batch, Answers, Denial]:
         """Give the NSEC and NSEC3 records of a section that ``zone`` has signed.
 
         Raises:
@@ -150,16 +159,17 @@ class Chain:
         fault: Reason | None = None
         tried = 0
         for rrset in section.of_types(RRType.NSEC, RRType.NSEC3):
-            if not any(signature.signer == zone.name for signature in rrset.signatures):
+            if not _is_by(rrset, zone):
                 continue
             tried += 1
             if tried > _DENIALS_TRIED:
-                raise OverBudget(f"over {_DENIALS_TRIED} denial records in one answer")
-            checked = self.check(rrset, zone)
+                text = f"over {_DENIALS_TRIED} denial records of {to_text(zone.name)} in one answer"
+                raise OverBudget(text)
+            checked = yield from self.check(rrset, zone)
             if isinstance(checked, Reason):
                 fault = fault or checked
             elif len(rrset.records) == 1:  # two NSEC at one name contradict each other
-                kept.append(rrset)
+                kept.append(rrset.signed_by(zone.name, zone.keys))
                 ttl_s = min(ttl_s, checked.ttl_s)
         proofs = Proofs.read(zone.name, [rrset.records[0] for rrset in kept], self.budget)
         return Denial(proofs, tuple(kept), ttl_s, fault)
@@ -194,24 +204,26 @@ class Chain:
             ]
             if zone is not None and not path:
                 return zone
-            chosen = path if len(path) <= WIDTH else [*path[: WIDTH - 1], path[-1]]
+            is_long = len(path) > WIDTH
+            chosen = [*path[: WIDTH - 1], path[-1]] if is_long else path
             asks = [Ask(anchor, _DNSKEY)] if zone is None else []
-            for name in chosen:
-                asks.append(Ask(name, _DS))
-                if with_keys:
-                    asks.append(Ask(name, _DNSKEY))
-            got = yield from self._ask(asks)
+            asks += [Ask(name, _DS) for name in chosen]
+            if with_keys:  # on a long way most names are no cut and have no keys
+                asks += [Ask(name, _DNSKEY) for name in (chosen[-1:] if is_long else chosen)]
+            yield from self._ask(asks)
             if zone is None:
-                zone = self._known(anchor) or self._begin(anchor, got[asks[0]])
+                zone = self._known(anchor) or (yield from self._begin(anchor))
                 if zone.status is not Status.SECURE:
                     return zone
-            yield from self._descend(zone, path, chosen, got)
+            yield from self._descend(zone, path, chosen)
 
-    def _ask(self, asks: Sequence[Ask]) -> Generator[Batch, Answers, dict[Ask, Message | None]]:
-        self.budget.spend_queries(len(asks))
-        batch = tuple(asks)
-        answers = yield batch
-        return dict(zip(batch, answers, strict=True))
+    def _ask(self, asks: Sequence[Ask]) -> Generator[Batch, Answers, None]:
+        """Have the answers to some questions in ``_heard``."""
+        missing = tuple(ask for ask in asks if ask not in self._heard)
+        if missing:
+            self.budget.spend_queries(len(missing))
+            answers = yield missing
+            self._heard.update(zip(missing, answers, strict=True))
 
     def _known(self, name: bytes) -> Zone | None:
         return self.trust.keys.zone(name, self.now)
@@ -220,7 +232,7 @@ class Chain:
         return name in self._no_cuts or self.trust.keys.is_no_cut(name, self.now)
 
     def _descend(
-        self, zone: Zone, path: Sequence[bytes], chosen: Sequence[bytes], got: dict[Ask, Message | None]
+        self, zone: Zone, path: Sequence[bytes], chosen: Sequence[bytes]
     ) -> Generator[Batch, Answers, None]:
         """Learn about the names that were asked for, from the top until the chain ends.
 
@@ -228,33 +240,40 @@ class Chain:
         """
         row = chosen
         if len(chosen) < len(path):
-            ttl_s = self._no_cut_above(zone, chosen[-1], got[Ask(chosen[-1], _DS)])
-            if ttl_s is None:
-                row = chosen[:-1]
-            else:
-                for name in path[:-1]:
-                    self._learn_no_cut(name, ttl_s)
-                row = chosen[-1:]
+            # Whoever answers for the DS of a name is the zone around it (RFC 4035 §3.1.4.1). If that
+            # is ``zone`` itself, there is no room for another one between.
+            last = chosen[-1]
+            if _is_answered_by(self._heard[Ask(last, _DS)], last, zone):
+                found = yield from self._cut(zone, last)
+                if isinstance(found, _NoCut | _Delegation):
+                    for name in path[:-1]:
+                        self._learn_no_cut(name, found.ttl_s)
+                    yield from self._settle(last, found)
+                    return
+            row = chosen[:-1]
         for name in row:
-            if self.budget.is_turn_due():
-                yield ()
             if self._is_no_cut(name):
                 continue
-            found = self._known(name) or self._cut(zone, name, got[Ask(name, _DS)])
-            if isinstance(found, _NoCut):
-                self._learn_no_cut(name, found.ttl_s)
+            found = self._known(name) or (yield from self._cut(zone, name))
+            below = yield from self._settle(name, found)
+            if below is None:
                 continue
-            if isinstance(found, _Insecure):
-                found = self._learn(Zone(name, Status.INSECURE, reason=found.reason), found.ttl_s)
-            elif isinstance(found, _Delegation):
-                ask = Ask(name, _DNSKEY)
-                if ask not in got:
-                    got |= yield from self._ask([ask])
-                found = self._apex(name, found.ds, found.ttl_s, got[ask])
-            self._zones[name] = found
-            if found.status is not Status.SECURE:
+            if below.status is not Status.SECURE:
                 return
-            zone = found
+            zone = below
+
+    def _settle(self, name: bytes, found: _Found) -> Generator[Batch, Answers, Zone | None]:
+        """Remember what was found at a name; give the zone that begins there, None if none does."""
+        if isinstance(found, _NoCut):
+            self._learn_no_cut(name, found.ttl_s)
+            return None
+        if isinstance(found, _Insecure):
+            return self._learn(Zone(name, Status.INSECURE, reason=found.reason), found.ttl_s)
+        if isinstance(found, _Delegation):
+            yield from self._ask([Ask(name, _DNSKEY)])
+            found = yield from self._apex(name, found.ds, found.ttl_s)
+        self._zones[name] = found
+        return found
 
     def _learn(self, zone: Zone, ttl_s: int) -> Zone:
         self._zones[zone.name] = zone
@@ -272,49 +291,40 @@ class Chain:
 
     # Cuts.
 
-    def _no_cut_above(self, zone: Zone, name: bytes, response: Message | None) -> int | None:
-        """Give for how long there is no cut between ``zone`` and ``name``, or None if that is not shown.
-
-        Whoever answers for the DS of a name is the zone around it (RFC 4035 §3.1.4.1): an answer
-        that ``zone`` itself has signed leaves no room for another one between.
-        """
-        if response is None:
-            return None
-        answer = RRsets(response.answer)
-        ds = answer.find(name, _DS)
-        if ds is not None:
-            checked = self.check(ds, zone)
-            return checked.ttl_s if isinstance(checked, Verified) else None
-        denial = self.collect(zone, RRsets(response.authority))
-        outcome = no_ds(denial.proofs, name)
-        return denial.ttl_s if outcome.finding is Finding.NO_CUT and not outcome.opt_out else None
-
-    def _cut(
-        self, zone: Zone, name: bytes, response: Message | None
-    ) -> _Delegation | _NoCut | _Insecure | Zone:
+    def _cut(self, zone: Zone, name: bytes) -> Generator[Batch, Answers, _Found]:
         """Tell what the answer to the DS question says, which ``zone`` must have signed."""
+        response = self._heard[Ask(name, _DS)]
         if response is None or response.rcode not in (RCode.NOERROR, RCode.NXDOMAIN):
-            return self._unknown(name, "DS")
+            return self._unknown(name, _DS, zone.name)
         answer = RRsets(response.answer)
         ds = answer.find(name, _DS)
         if ds is not None:
-            return self._delegation(zone, ds)
+            return (yield from self._delegation(zone, ds))
         alias = answer.find(name, RRType.CNAME)
+        source = None
+        ttl_s = MAX_TTL
         if alias is not None:  # never "no DS"; but where a CNAME stands, no zone begins
-            checked = self.check(alias, zone)
-            if isinstance(checked, Verified):
-                return _NoCut(checked.ttl_s)
-            return self._broken(name, _DS, zone, checked, alias)
-        denial = self.collect(zone, RRsets(response.authority))
-        return self._no_delegation(zone, name, denial, no_ds(denial.proofs, name))
+            checked = yield from self.check(alias, zone)
+            if isinstance(checked, Reason):
+                return self._broken(name, _DS, zone, checked, alias)
+            source, ttl_s = checked.expanded_from, checked.ttl_s
+            if source is None:
+                return _NoCut(ttl_s)
+        denial = yield from self.collect(zone, RRsets(response.authority))
+        proofs = denial.proofs
+        outcome = no_ds(proofs, name) if source is None else wildcard_answer(proofs, name, source)
+        return self._no_delegation(zone, name, denial, outcome, ttl_s)
 
     def _no_delegation(
-        self, zone: Zone, name: bytes, denial: "Denial", outcome: Outcome
+        self, zone: Zone, name: bytes, denial: Denial, outcome: Outcome, ttl_s: int
     ) -> _NoCut | _Insecure | Zone:
+        ttl_s = min(ttl_s, denial.ttl_s)
         match outcome.finding:
             case Finding.NO_CUT:
-                return _NoCut(denial.ttl_s)
-            case Finding.UNSIGNED_DELEGATION:
+                return _NoCut(ttl_s)
+            case Finding.PROVEN if not outcome.opt_out:  # a wildcard has answered, and rightly
+                return _NoCut(ttl_s)
+            case Finding.UNSIGNED_DELEGATION | Finding.PROVEN:
                 text = f"{to_text(name)} is not signed: {to_text(zone.name)} proves that it has no DS"
                 reason = Reason(None, text)
             case Finding.TOO_MANY_ITERATIONS:
@@ -323,14 +333,17 @@ class Chain:
                 reason = denial.fault or outcome.reason or _NO_PROOF
                 return self._broken(name, _DS, zone, reason, None)
         self.note(Link(name, _DS, zone.name, Status.INSECURE, reason))
-        return _Insecure(reason, denial.ttl_s)
+        return _Insecure(reason, ttl_s)
 
-    def _delegation(self, zone: Zone, rrset: Signed) -> _Delegation | _Insecure | Zone:
+    def _delegation(self, zone: Zone, rrset: Signed) -> Generator[Batch, Answers, _Found]:
         name = rrset.owner
         if len(rrset.records) > limits.DS_RECORDS.default:
-            text = f"{to_text(name)} has {len(rrset.records)} DS records, too many"
-            return self._broken(name, _DS, zone, Reason(EDE.DNSSEC_BOGUS, text), rrset)
-        checked = self.check(rrset, zone)
+            excess = Reason(EDE.DNSSEC_BOGUS, _too_many(rrset, limits.DS_RECORDS))
+            return self._broken(name, _DS, zone, excess, rrset)
+        checked = yield from self.check(rrset, zone)
+        if isinstance(checked, Verified) and checked.expanded_from is not None:
+            text = f"the DS of {to_text(name)} is that of a wildcard, which delegates nothing"
+            checked = Reason(EDE.DNSSEC_BOGUS, text)
         if isinstance(checked, Reason):
             return self._broken(name, _DS, zone, checked, rrset)
         ds = tuple(self._read_all_ds(rrset))
@@ -351,38 +364,33 @@ class Chain:
 
     # Keys.
 
-    def _begin(self, anchor: bytes, response: Message | None) -> Zone:
+    def _begin(self, anchor: bytes) -> Walk:
         """Give the zone of a trust anchor."""
         anchors = self.trust.anchors.trusted[anchor]
-        keys = tuple(each for each in anchors if isinstance(each, Key))
-        ds = tuple(each for each in anchors if isinstance(each, DS))
-        usable, reason = _usable(ds, anchor, self.trust.policy)
-        if reason is not None and not keys:
+        usable, reason = _usable(anchors, anchor, self.trust.policy)
+        if reason is not None:
+            self.note(Link(anchor, _DNSKEY, anchor, Status.INSECURE, reason))
             return self._learn(Zone(anchor, Status.INSECURE, reason=reason), MAX_TTL)
-        return self._apex(anchor, (*usable, *keys), MAX_TTL, response, is_anchor=True)
+        zone = yield from self._apex(anchor, usable, MAX_TTL, is_anchor=True)
+        self._zones[anchor] = zone
+        return zone
 
-    def _apex(
-        self,
-        name: bytes,
-        anchors: Sequence[Anchor],
-        ttl_s: int,
-        response: Message | None,
-        *,
-        is_anchor: bool = False,
-    ) -> Zone:
-        """Give the zone whose key set is in ``response``: a key that fits an anchor must have signed it.
+    def _apex(self, name: bytes, anchors: Sequence[Anchor], ttl_s: int, *, is_anchor: bool = False) -> Walk:
+        """Give the zone whose key set was asked for: a key that fits an anchor must have signed it.
 
         ``anchors`` are its DS records or what is configured; ``ttl_s`` is for how long they hold.
         """
+        response = self._heard[Ask(name, _DNSKEY)]
         rrset = None if response is None else RRsets(response.answer).find(name, _DNSKEY)
         if response is None or (rrset is None and response.rcode not in (RCode.NOERROR, RCode.NXDOMAIN)):
-            return self._unknown(name, "DNSKEY")
+            return self._unknown(name, _DNSKEY, name)
         owner = Zone(name, Status.SECURE)
+        what = "trust anchor" if is_anchor else "DS"
         if rrset is None:
-            reason = Reason(EDE.DNSKEY_MISSING, f"{to_text(name)} has a DS but no DNSKEY")
+            reason = Reason(EDE.DNSKEY_MISSING, f"{to_text(name)} has a {what} but no DNSKEY")
             return self._broken(name, _DNSKEY, owner, reason, None)
         if len(rrset.records) > limits.DNSKEYS.default:
-            reason = Reason(EDE.DNSSEC_BOGUS, f"{to_text(name)} has {len(rrset.records)} keys, too many")
+            reason = Reason(EDE.DNSSEC_BOGUS, _too_many(rrset, limits.DNSKEYS))
             return self._broken(name, _DNSKEY, owner, reason, rrset)
         keys = tuple(self._read_keys(rrset))
         ds = tuple(each for each in anchors if isinstance(each, DS))
@@ -394,8 +402,8 @@ class Chain:
             return self._learn(Zone(name, Status.INSECURE, reason=reason), ttl_s)
         entry = tuple(dict.fromkeys(key for found in fitting for key in found))
         if not entry:
-            return self._broken(name, _DNSKEY, owner, _no_entry(name, anchors, keys), rrset)
-        checked = self.check(rrset, Zone(name, Status.SECURE, entry))
+            return self._broken(name, _DNSKEY, owner, _no_entry(name, what, anchors, keys), rrset)
+        checked = yield from self.check(rrset, Zone(name, Status.SECURE, entry))
         if isinstance(checked, Reason):
             return self._broken(name, _DNSKEY, owner, checked, rrset)
         signatures = tuple(rrset.signatures)
@@ -414,9 +422,10 @@ class Chain:
 
     # Broken chains.
 
-    def _unknown(self, name: bytes, what: str) -> Zone:
-        reason = Reason(EDE.NO_REACHABLE_AUTHORITY, f"the upstream gave no answer for {to_text(name)} {what}")
-        self.note(Link(name, _DS, name, Status.INDETERMINATE, reason))
+    def _unknown(self, name: bytes, rrtype: int, by: bytes) -> Zone:
+        text = f"the upstream gave no answer for {to_text(name)} {type_text(rrtype)}"
+        reason = Reason(EDE.NO_REACHABLE_AUTHORITY, text)
+        self.note(Link(name, rrtype, by, Status.INDETERMINATE, reason))
         return Zone(name, Status.INDETERMINATE, reason=reason)
 
     def _broken(self, name: bytes, rrtype: int, zone: Zone, reason: Reason, rrset: Signed | None) -> Zone:
@@ -425,25 +434,47 @@ class Chain:
         return Zone(name, Status.BOGUS, reason=reason)
 
 
-def _usable(ds: Sequence[DS], name: bytes, policy: Policy) -> tuple[tuple[DS, ...], Reason | None]:
-    """Give the DS records that can be followed, or why none can (RFC 4035 §5.2)."""
-    usable = usable_ds(ds, policy)
-    if usable or not ds:  # without any that can be read none fits a key: not for us to call that unsigned
+def _too_many(rrset: Signed, limit: limits.Limit) -> str:
+    count = f"{len(rrset.records)} {type_text(rrset.rrtype)} records"
+    return f"{to_text(rrset.owner)} has {count}, at most {limit.default} are taken"
+
+
+def _is_by(rrset: Signed, zone: Zone) -> bool:
+    return any(signature.signer == zone.name for signature in rrset.signatures)
+
+
+def _is_answered_by(response: Message | None, name: bytes, zone: Zone) -> bool:
+    """Tell whether ``zone`` says to have signed the answer to the DS question for ``name``."""
+    if response is None:
+        return False
+    answer = RRsets(response.answer)
+    found = answer.find(name, _DS) or answer.find(name, RRType.CNAME)
+    section = RRsets(response.authority).of_types(RRType.NSEC, RRType.NSEC3)
+    return any(_is_by(rrset, zone) for rrset in ([found] if found else section))
+
+
+def _usable(
+    anchors: Sequence[Anchor], name: bytes, policy: Policy
+) -> tuple[tuple[Anchor, ...], Reason | None]:
+    """Give the DS records and keys that can be followed, or why none can (RFC 4035 §5.2)."""
+    ds = [each for each in anchors if isinstance(each, DS)]
+    keys = [each for each in anchors if isinstance(each, Key) and each.verifier is not None]
+    usable: tuple[Anchor, ...] = (*usable_ds(ds, policy), *keys)
+    if usable or not anchors:  # with none at all no key fits: not for us to call that unsigned
         return usable, None
     known = [each for each in ds if is_supported(each.algorithm, policy)]
     if known:
         types = ", ".join(sorted({str(each.digest_type) for each in known}))
         text = f"{to_text(name)} has only DS digests of type {types}, not checked here"
         return (), Reason(EDE.UNSUPPORTED_DS_DIGEST_TYPE, text)
-    numbers = ", ".join(sorted({str(each.algorithm) for each in ds}))
+    numbers = ", ".join(sorted({str(each.algorithm) for each in anchors}))
     text = f"{to_text(name)} is signed only with algorithm {numbers}, not checked here"
     return (), Reason(EDE.UNSUPPORTED_DNSKEY_ALGORITHM, text)
 
 
-def _no_entry(name: bytes, anchors: Sequence[Anchor], keys: Sequence[Key]) -> Reason:
+def _no_entry(name: bytes, what: str, anchors: Sequence[Anchor], keys: Sequence[Key]) -> Reason:
     tags = {each.key_tag if isinstance(each, DS) else each.tag for each in anchors}
     wanted = ", ".join(str(tag) for tag in sorted(tags)) or "none that is trusted any more"
     have = ", ".join(str(key.tag) for key in keys) or "none"
-    what = "trust anchor" if name == ROOT else "DS"
     text = f"no key of {to_text(name)} fits its {what}: key tag {wanted} wanted, {have} there"
     return Reason(EDE.DNSKEY_MISSING, text)

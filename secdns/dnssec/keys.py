@@ -14,6 +14,7 @@ from secdns.dnssec.rrsig import Key
 from secdns.dnssec.verdict import MAX_TTL, Reason, Status
 
 MAX_ZONES = 4096  # a household asks for some hundreds of zones a day; one takes about a kilobyte
+NO_CUT_MOST_S = 3600  # a zone may begin there any time, and would look forged (RFC 2308 §5: 1 to 3 h)
 BOGUS_FIRST_S = 5  # a broken chain is looked at again after this, doubling
 BOGUS_MOST_S = 60  # … up to this (RFC 9520 §3.2)
 
@@ -61,7 +62,7 @@ class KeyCache:
 
     def learn_no_cut(self, name: bytes, ttl_s: int, now: float) -> None:
         """Remember that ``name`` is no zone's apex."""
-        self._no_cuts.put(name, None, now + min(ttl_s, MAX_TTL))
+        self._no_cuts.put(name, None, now + min(ttl_s, NO_CUT_MOST_S))
 
     def refuse(self, name: bytes, reason: Reason, now: float) -> int:
         """Remember that the chain breaks at the zone ``name``; give for how many seconds.

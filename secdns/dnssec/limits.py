@@ -93,9 +93,9 @@ class Budget:
             raise OverBudget(f"over {QUERIES.default} questions for one answer")
         self.queries -= count
 
-    def is_turn_due(self) -> bool:
-        """Tell, once, that the event loop should have a turn now."""
-        if self._since_turn < TURN.default:
+    def is_turn_due(self, coming: int) -> bool:
+        """Tell, once, that the event loop should have a turn before ``coming`` more checks."""
+        if not self._since_turn or self._since_turn + coming <= TURN.default:
             return False
         self._since_turn = 0
         return True

@@ -1,9 +1,9 @@
 """Sort the records of a section into RRsets and the signatures that cover them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from secdns.dns.message import Record
-from secdns.dnssec.rrsig import Signature, read_signature
+from secdns.dnssec.rrsig import Key, Signature, read_signature
 from secdns.errors import FormatError
 from secdns.iana import RRClass, RRType
 
@@ -26,6 +26,17 @@ class Signed:
     def all_records(self) -> list[Record]:
         """Give the records and the RRSIGs."""
         return self.records + self.covering
+
+    def signed_by(self, zone: bytes, keys: Sequence[Key]) -> "Signed":
+        """Give the RRset with those RRSIGs only that name one of the keys of ``zone``."""
+        ids = {(key.tag, key.algorithm) for key in keys}
+        signed = Signed(self.owner, self.rrtype)
+        signed.records = self.records
+        for signature, record in zip(self.signatures, self.covering, strict=True):
+            if signature.signer == zone and (signature.key_tag, signature.algorithm) in ids:
+                signed.signatures.append(signature)
+                signed.covering.append(record)
+        return signed
 
     def signers(self) -> list[bytes]:
         """Give the different signers, the longest name first."""

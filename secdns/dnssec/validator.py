@@ -9,11 +9,11 @@ an upstream may send what it likes beside an answer and change nothing by it.
 """
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 
 from secdns.dns.message import Message, Question, Record
-from secdns.dns.name import is_subdomain, parent, suffixes, to_text
+from secdns.dns.name import MAX_NAME, is_subdomain, parent, suffixes, to_text
 from secdns.dnssec import limits
 from secdns.dnssec.aggressive import Denied
 from secdns.dnssec.chain import Chain, Denial, Link, Trust, Walk
@@ -23,14 +23,16 @@ from secdns.dnssec.limits import Budget, OverBudget
 from secdns.dnssec.rrsets import RRsets, Signed
 from secdns.dnssec.rrsig import Verified
 from secdns.dnssec.verdict import MAX_TTL, Answers, Batch, Reason, Status, Validation, Verdict
-from secdns.iana import EDE, RCode, RRType, type_text
+from secdns.iana import EDE, RCode, RRType, rcode_text, type_text
 
 _RRSIG = int(RRType.RRSIG)
+_ANY = int(RRType.ANY)
 _CNAME = int(RRType.CNAME)
 _DNAME = int(RRType.DNAME)
 _SOA = int(RRType.SOA)
 _DS = int(RRType.DS)
 _DENIALS = (int(RRType.NSEC), int(RRType.NSEC3))
+_ANSWERS = frozenset({RCode.NOERROR, RCode.NXDOMAIN, RCode.YXDOMAIN})
 _RANK = {Status.SECURE: 0, Status.INSECURE: 1, Status.INDETERMINATE: 2, Status.BOGUS: 3}
 
 
@@ -53,16 +55,8 @@ def validate(
     try:
         yield from judge.judge()
     except OverBudget as error:
-        return Verdict(Status.BOGUS, message, Reason(EDE.DNSSEC_BOGUS, str(error)))
+        return Verdict(Status.BOGUS, message, Reason(EDE.DNSSEC_BOGUS, str(error)), 0)
     return judge.verdict()
-
-
-@dataclass(frozen=True, slots=True)
-class _Unsigned:
-    """An RRset that its zone, which is signed, has not signed."""
-
-    zone: Zone
-    reason: Reason
 
 
 class _Judge:
@@ -74,9 +68,10 @@ class _Judge:
         self._message = message
         self._chain = chain
         self._answer = RRsets(message.answer)
-        self._kept_answer: dict[tuple[bytes, int], Signed] = {}
-        self._kept_authority: dict[tuple[bytes, int], Signed] = {}
-        self._synthesized: list[Record] = []
+        self._authority = RRsets(message.authority)
+        self._kept_answer: dict[tuple[bytes, int], list[Record]] = {}
+        self._kept_authority: dict[tuple[bytes, int], list[Record]] = {}
+        self._denials: dict[bytes, Denial] = {}  # by zone
         self._status = Status.SECURE
         self._reason: Reason | None = None
         self._ttl_s = MAX_TTL
@@ -96,6 +91,9 @@ class _Judge:
             self._reason = reason
             self._broken_at = at
 
+    def _refuse(self, text: str) -> None:
+        self._lower(Status.BOGUS, Reason(EDE.DNSSEC_BOGUS, text))
+
     def verdict(self) -> Verdict:
         """Give what the trial has shown."""
         if self._is_over:
@@ -108,9 +106,10 @@ class _Judge:
                 anchor_keys=self._chain.anchor_keys,
             )
         message = self._message
-        answer = [*chain(*(rrset.all_records() for rrset in self._kept_answer.values())), *self._synthesized]
-        authority = [*chain(*(rrset.all_records() for rrset in self._kept_authority.values()))]
-        if len(answer) != len(message.answer) or len(authority) != len(message.authority):
+        answer = [*chain(*self._kept_answer.values())]
+        authority = [*chain(*self._kept_authority.values())]
+        kept = len(answer) + len(authority)
+        if kept != len(message.answer) + len(message.authority) + len(message.additional):
             message = replace(
                 message,
                 answer=_in_order(message.answer, answer),
@@ -130,6 +129,10 @@ class _Judge:
     # The trial.
 
     def judge(self) -> Generator[Batch, Answers, None]:
+        if self._message.rcode not in _ANSWERS:
+            text = f"the upstream answered {rcode_text(self._message.rcode)}"
+            self._lower(Status.INDETERMINATE, Reason(EDE.NO_REACHABLE_AUTHORITY, text))
+            return
         name = self._name
         passed = {name}
         for _ in range(limits.CHAIN.default + 1):
@@ -137,15 +140,20 @@ class _Judge:
             if waiver is not None:
                 text = f"{to_text(waiver)} is not checked: the configuration says so"
                 self._lower(Status.INSECURE, Reason(None, text))
-            rrset = self._answer.find(name, self._type)
-            if rrset is not None and self._type != _RRSIG:
-                yield from self._positive(rrset, waiver is not None)
+            wanted = self._wanted(name)
+            if wanted:
+                for rrset in wanted:
+                    yield from self._positive(rrset, waiver is not None)
+                self._end_with(RCode.NOERROR)
                 return
             alias = self._answer.find(name, _CNAME)
             if alias is None:
                 break
             target = yield from self._follow(alias, waiver is not None)
-            if self._is_over or target is None or target in passed:
+            if self._is_over or target is None:
+                return
+            if target in passed:
+                self._end_with(RCode.NOERROR)
                 return
             passed.add(target)
             name = target
@@ -153,44 +161,62 @@ class _Judge:
             raise OverBudget(f"over {limits.CHAIN.default} links from {to_text(self._name)}")
         yield from self._end(name, waiver is not None)
 
+    def _wanted(self, name: bytes) -> list[Signed]:
+        """Give the RRsets at ``name`` that answer the question: of QTYPE ANY whatever came."""
+        if self._type == _ANY:
+            return [rrset for rrset in self._answer.at(name).values() if rrset.records]
+        rrset = self._answer.find(name, self._type)
+        return [] if rrset is None or self._type == _RRSIG else [rrset]
+
+    def _end_with(self, rcode: int) -> None:
+        """Refuse another RCODE than the records prove: nobody signs it."""
+        if self._status is Status.SECURE and self._message.rcode != rcode:
+            said, meant = rcode_text(self._message.rcode), rcode_text(rcode)
+            self._refuse(f"the answer for {to_text(self._name)} says {said} and proves {meant}")
+
     def _end(self, name: bytes, is_waived: bool) -> Generator[Batch, Answers, None]:
         """Judge an answer whose path ends without data."""
-        if self._type == _RRSIG and self._message.answer:
-            self._kept_answer.update(self._answer.at(name))
+        if self._type == _RRSIG and (found := self._answer.at(name)):
+            self._kept_answer.update({key: rrset.covering for key, rrset in found.items()})
             self._lower(Status.INSECURE, Reason(None, "signatures are not signed themselves"))
             return
         dname = self._find_dname(name)
         if dname is not None and self._message.rcode == RCode.YXDOMAIN:
             yield from self._positive(dname, is_waived)
+            if len(_substituted(name, dname)) <= MAX_NAME:
+                self._end_with(RCode.NOERROR)
             return
         yield from self._negative(name, is_waived)
 
+    def _keep(self, rrset: Signed, zone: Zone | None, *, in_answer: bool = True) -> None:
+        """Let an RRset stay in the message; of a signed zone with the RRSIGs of its keys alone."""
+        if zone is not None and len(rrset.covering) > 1:
+            rrset = rrset.signed_by(zone.name, zone.keys)
+        kept = self._kept_answer if in_answer else self._kept_authority
+        kept[rrset.owner, rrset.rrtype] = rrset.all_records()
+
     def _positive(self, rrset: Signed, is_waived: bool) -> Generator[Batch, Answers, None]:
         """Judge one RRset of the answer, its wildcard proof included."""
-        self._kept_answer[rrset.owner, rrset.rrtype] = rrset
         if is_waived:
+            self._keep(rrset, None)
             return
-        found = yield from self._zone_for(rrset)
-        if isinstance(found, _Unsigned):  # a word about this RRset, not about its zone
-            self._note(rrset, found.zone, found.reason)
-            self._lower(Status.BOGUS, found.reason)
-            return
-        zone = found
+        zone = yield from self._zone_for(rrset)
         if zone.status is not Status.SECURE:
+            self._keep(rrset, None)
             self._note(rrset, zone)
             self._lower(zone.status, zone.reason, zone.name)
             return
-        if self._chain.budget.is_turn_due():
-            yield ()
-        checked = self._chain.check(rrset, zone)
-        if isinstance(checked, Verified):
-            self._ttl_s = min(self._ttl_s, checked.ttl_s)
-            self._note(rrset, zone, checked)
-            if checked.expanded_from is not None:
-                self._expanded(rrset, zone, checked.expanded_from)
-        else:
-            self._note(rrset, zone, checked)
+        checked = yield from self._chain.check(rrset, zone)
+        self._note(rrset, zone, checked)
+        if isinstance(checked, Reason):
             self._lower(Status.BOGUS, checked)
+            return
+        self._keep(rrset, zone)
+        self._ttl_s = min(self._ttl_s, checked.ttl_s)
+        if checked.expanded_from is not None:  # no closer name may exist (RFC 4035 §5.3.4)
+            found = yield from self._collect(zone)
+            outcome = wildcard_answer(found.proofs, rrset.owner, checked.expanded_from)
+            self._take_proof(rrset.owner, zone, found, outcome)
 
     def _note(self, rrset: Signed, zone: Zone, checked: Verified | Reason | None = None) -> None:
         status, reason, by = zone.status, zone.reason, None
@@ -202,31 +228,25 @@ class _Judge:
             Link(rrset.owner, rrset.rrtype, zone.name, status, reason, tuple(rrset.signatures), by)
         )
 
-    def _expanded(self, rrset: Signed, zone: Zone, source: bytes) -> None:
-        """Want the proof that no closer name than the wildcard exists (RFC 4035 §5.3.4)."""
-        found = self._chain.collect(zone, RRsets(self._message.authority))
-        self._take_proof(rrset.owner, zone, found, wildcard_answer(found.proofs, rrset.owner, source))
-
     def _follow(self, alias: Signed, is_waived: bool) -> Generator[Batch, Answers, bytes | None]:
         """Judge a CNAME and give its target; a synthesized one is checked against its DNAME."""
         target = alias.records[0].rdata.lower()
         dname = None if alias.signatures else self._find_dname(alias.owner)
-        if dname is None:
-            if len(alias.records) > 1:
-                text = f"{len(alias.records)} CNAME records at {to_text(alias.owner)}"
-                self._lower(Status.BOGUS, Reason(EDE.DNSSEC_BOGUS, text))
+        for rrset in (alias, dname):
+            if rrset is not None and len(rrset.records) > 1:
+                what = f"{len(rrset.records)} {type_text(rrset.rrtype)} records"
+                self._refuse(f"{what} at {to_text(rrset.owner)}")
                 return None
+        if dname is None:
             yield from self._positive(alias, is_waived)
             return target
-        substituted = alias.owner[: -len(dname.owner)] + dname.records[0].rdata.lower()
-        if target != substituted or len(alias.records) > 1:
-            owners = f"{to_text(alias.owner)} does not follow from the DNAME of {to_text(dname.owner)}"
-            text = f"the CNAME of {owners}"
-            self._lower(Status.BOGUS, Reason(EDE.DNSSEC_BOGUS, text))
+        if target != _substituted(alias.owner, dname):
+            names = f"{to_text(alias.owner)} does not follow from the DNAME of {to_text(dname.owner)}"
+            self._refuse(f"the CNAME of {names}")
             return None
         if (dname.owner, _DNAME) not in self._kept_answer:
             yield from self._positive(dname, is_waived)
-        self._synthesized += alias.records
+        self._kept_answer[alias.owner, _CNAME] = alias.records
         return target
 
     def _find_dname(self, name: bytes) -> Signed | None:
@@ -238,28 +258,30 @@ class _Judge:
 
     # Who must vouch.
 
-    def _zone_for(self, rrset: Signed) -> "Generator[Batch, Answers, Zone | _Unsigned]":
+    def _zone_for(self, rrset: Signed) -> Walk:
         """Give the zone that must have signed ``rrset``, or whose status decides over it.
 
-        It is the signer, if the signer is a zone around the RRset and no deeper one is known
-        (RFC 4035 §5.3.1). Without a signature it is whatever the DS records lead to; if that
-        is a signed zone, the answer is bogus.
+        It is the signer, if that is a zone around the RRset and no other begins between the two
+        (RFC 4035 §5.3.1). Whether one begins at the owner itself is looked at if it is known, not
+        asked: that would be a question for every name, and a zone above it has signed.
+        Without a signature it is whatever the DS records lead to.
         """
         chain = self._chain
         owner = rrset.owner
         above = parent(owner) if rrset.rrtype == _DS and len(owner) > 1 else owner
-        last: Zone | None = None
         for signer in self._around(above, rrset.signers()):
             zone = yield from chain.walk(signer, with_keys=True)
             if zone.status is not Status.SECURE:
                 return zone
-            deepest = chain.find(above)
-            if zone.name == signer and (deepest is None or len(deepest.name) <= len(signer)):
-                return zone
-            last = zone
-        zone = yield from chain.walk(above, with_keys=False)
-        if zone.status is Status.SECURE:
-            return _unsigned(rrset, zone, last)
+            if zone.name == signer:
+                if owner != signer and parent(owner) != signer:
+                    zone = yield from chain.walk(parent(owner), with_keys=False)
+                break
+        else:
+            return (yield from chain.walk(above, with_keys=False))
+        deepest = chain.find(above)
+        if deepest is not None and len(deepest.name) > len(zone.name):
+            return deepest
         return zone
 
     def _around(self, name: bytes, signers: Iterable[bytes]) -> list[bytes]:
@@ -276,40 +298,48 @@ class _Judge:
 
     # Denial.
 
+    def _collect(self, zone: Zone) -> Generator[Batch, Answers, Denial]:
+        """Give the proofs of a zone; each record is checked once, each name hashed once."""
+        found = self._denials.get(zone.name)
+        if found is None:
+            found = self._denials[zone.name] = yield from self._chain.collect(zone, self._authority)
+        return found
+
     def _negative(self, name: bytes, is_waived: bool) -> Generator[Batch, Answers, None]:
         """Judge NXDOMAIN and NODATA: proofs and SOA of the zone around the last name."""
-        section = RRsets(self._message.authority)
-        soa = [rrset for rrset in section.of_types(_SOA) if is_subdomain(name, rrset.owner)]
-        self._kept_authority.update({(rrset.owner, _SOA): rrset for rrset in soa})
-        if is_waived:
-            return
         above = parent(name) if self._type == _DS and len(name) > 1 else name
-        zone = yield from self._denying_zone(section, above)
-        if zone.status is not Status.SECURE:
-            self._lower(zone.status, zone.reason, zone.name)
+        zone = None if is_waived else (yield from self._denying_zone(above))
+        if zone is None or zone.status is not Status.SECURE:
+            for rrset in self._authority.of_types(_SOA):
+                if is_subdomain(name, rrset.owner):
+                    self._keep(rrset, None, in_answer=False)
+            if zone is not None:
+                self._lower(zone.status, zone.reason, zone.name)
             return
-        if self._chain.budget.is_turn_due():
-            yield ()
-        found = self._chain.collect(zone, section)
-        if self._chain.budget.is_turn_due():
-            yield ()
+        found = yield from self._collect(zone)
         if self._message.rcode == RCode.NXDOMAIN:
             outcome = nxdomain(found.proofs, name)
         else:
             outcome = nodata(found.proofs, name, self._type)
         self._take_proof(name, zone, found, outcome)
-        for rrset in soa:  # it says how long the denial may be kept
-            checked = self._chain.check(rrset, zone)
-            if isinstance(checked, Reason):
-                self._lower(Status.BOGUS, checked)
-            else:
-                self._ttl_s = min(self._ttl_s, checked.ttl_s)
-                if rrset.owner == zone.name and not outcome.opt_out:
-                    self._denied = Denied(zone.name, _resting_on(found, outcome), rrset)
+        if self._message.rcode == RCode.YXDOMAIN:
+            self._end_with(RCode.NOERROR)
+        soa = self._authority.find(zone.name, _SOA)
+        if soa is None or self._is_over:
+            return
+        checked = yield from self._chain.check(soa, zone)
+        if isinstance(checked, Reason):
+            self._lower(Status.BOGUS, checked)
+            return
+        self._keep(soa, zone, in_answer=False)  # it says how long the denial may be kept
+        self._ttl_s = min(self._ttl_s, checked.ttl_s)
+        if not outcome.opt_out:
+            signed = soa.signed_by(zone.name, zone.keys)
+            self._denied = Denied(zone.name, _resting_on(found, outcome), signed)
 
-    def _denying_zone(self, section: RRsets, above: bytes) -> Walk:
+    def _denying_zone(self, above: bytes) -> Walk:
         """Give the zone whose proofs count: the deepest signer around the name, if it is a zone."""
-        signers = {signer for rrset in section.of_types(*_DENIALS) for signer in rrset.signers()}
+        signers = {signer for rrset in self._authority.of_types(*_DENIALS) for signer in rrset.signers()}
         for signer in self._around(above, sorted(signers, key=len, reverse=True)):
             zone = yield from self._chain.walk(signer, with_keys=True)
             if zone.status is not Status.SECURE:
@@ -333,7 +363,7 @@ class _Judge:
         self._lower(status, reason)
         self._ttl_s = min(self._ttl_s, found.ttl_s)
         for rrset in _resting_on(found, outcome):
-            self._kept_authority[rrset.owner, rrset.rrtype] = rrset
+            self._keep(rrset, zone, in_answer=False)
 
 
 def _resting_on(found: Denial, outcome: Outcome) -> tuple[Signed, ...]:
@@ -342,13 +372,9 @@ def _resting_on(found: Denial, outcome: Outcome) -> tuple[Signed, ...]:
     return tuple(rrset for rrset in found.rrsets if rrset.owner in owners or not owners)
 
 
-def _unsigned(rrset: Signed, zone: Zone, signer: Zone | None) -> _Unsigned:
-    """Give what an RRset is worth that its signed zone has not signed."""
-    what = f"{to_text(rrset.owner)} {type_text(rrset.rrtype)}"
-    text = f"{what} has no signature, but its zone {to_text(zone.name)} is signed"
-    if signer is not None:
-        text = f"{what} is signed by another zone than its own, {to_text(zone.name)}"
-    return _Unsigned(zone, Reason(EDE.RRSIGS_MISSING, text))
+def _substituted(name: bytes, dname: Signed) -> bytes:
+    """Give the name that a DNAME above ``name`` makes of it, perhaps too long for one (RFC 6672 §2.2)."""
+    return name[: -len(dname.owner)] + dname.records[0].rdata.lower()
 
 
 def _in_order(records: Sequence[Record], kept: Iterable[Record]) -> tuple[Record, ...]:

@@ -77,7 +77,7 @@ def test_what_another_validation_has_learnt_meanwhile_is_not_checked_again_C1(zo
     trials = []
     for name in (WWW, "m.secure.test"):
         question = Question(from_text(name), RRType.A)
-        message = talk.answer(question)
+        message = talk.honest(question)
         assert message is not None
         budget = Budget()
         steps = validate(question, message, talk.trust, talk.wall, talk.now, budget)
@@ -85,7 +85,7 @@ def test_what_another_validation_has_learnt_meanwhile_is_not_checked_again_C1(zo
     spent = []
     for steps, batch, budget in trials:
         with pytest.raises(StopIteration) as end:
-            steps.send(tuple(talk.answer(Question(ask.name, ask.rrtype)) for ask in batch))
+            steps.send(tuple(talk.honest(Question(ask.name, ask.rrtype)) for ask in batch))
         assert end.value.value.status is Status.SECURE
         spent.append(SIGNATURES.default - budget.signatures)
     assert spent == [6, 1]
