@@ -246,7 +246,10 @@ def verify(
         if closest is None or outcome < closest[0]:
             closest = outcome, signature
     if closest is None:
-        return Reason(EDE.RRSIGS_MISSING, f"{_rrset_text(subject)} has no signature of {to_text(zone)}")
+        return Reason(
+            EDE.RRSIGS_MISSING,
+            f"{_rrset_text(subject)} has no signature, but its zone {to_text(zone)} is signed",
+        )
     return _explain(*closest, subject)
 
 

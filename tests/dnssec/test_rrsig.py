@@ -498,7 +498,11 @@ def reasons() -> dict[str, tuple[list[Record], EDE, str]]:
             EDE.DNSSEC_BOGUS,
             f"www.example.test. A is signed by key {parent.key.tag} of test., not by its zone example.test.",
         ),
-        "none": ([], EDE.RRSIGS_MISSING, "www.example.test. A has no signature of example.test."),
+        "none": (
+            [],
+            EDE.RRSIGS_MISSING,
+            "www.example.test. A has no signature, but its zone example.test. is signed",
+        ),
     }
 
 

@@ -246,7 +246,10 @@ async def test_link_that_cannot_be_had_is_servfail_22_for_2_s_and_not_called_bog
     reply = await alone.ask(WWW, do=True)
     what = "DS" if question == SECURE_DS else "DNSKEY"
     assert verdict(reply) == "SERVFAIL 0"
-    assert why(reply) == (22, f"the upstream gave no answer for secure.test. {what}")
+    code, text = why(reply)
+    assert code == 22
+    if faults.close_mid is None:  # else whatever was under way on the same connection died, too
+        assert text == f"the upstream gave no answer for secure.test. {what}"
     count = len(a.queries)
     assert verdict(await alone.ask(WWW)) == "SERVFAIL 0"
     assert len(a.queries) == count  # kept …
