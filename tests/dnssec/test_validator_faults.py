@@ -200,10 +200,8 @@ def test_a_wildcard_answer_without_its_proof_is_bogus_D9_4592_6672_1(
     assert dialogue.judge(f"{qname}.{apex}", T.A, fault).status is (INSECURE if leaves_open else BOGUS)
 
 
-@pytest.mark.parametrize("apex", ["a.test", "b.test", "c.test", "d.test"])
+@pytest.mark.parametrize("apex", ["a.test", "b.test", "c.test"])  # compact denial expands nothing
 def test_a_wildcard_cannot_be_replayed_over_a_name_D9_4592(dialogue: Dialogue, apex: str) -> None:
-    if apex == "d.test":  # there an expanded name is signed as itself
-        pytest.skip("compact denial expands nothing")
     fault = replayed(f"real.wild.{apex}", T.A, f"x.wild.{apex}")
     assert dialogue.judge(f"real.wild.{apex}", T.A, fault).status is BOGUS
 
