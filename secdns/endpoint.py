@@ -6,6 +6,7 @@
     quic://dns.example              DNS over QUIC (RFC 9250)
     udp://192.0.2.53                DNS in plain, for routes into one's own network
     tcp://192.0.2.53                the same over TCP
+    sdns://AgcAAAAAAAAA…            a DNS stamp, which stands for one of these (``stamps``)
 
 Whether this version can speak a scheme is for the transports to say; here it only has a meaning.
 The text is taken apart by hand: ``urllib.parse`` drops tabs and line feeds without a word, and what
@@ -17,6 +18,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from secdns import stamps
 from secdns.errors import EndpointError
 
 DEFAULT_PORTS: Final = {"https": 443, "h3": 443, "tls": 853, "quic": 853, "udp": 53, "tcp": 53}
@@ -46,6 +48,8 @@ class Endpoint:
     ``path`` is empty unless the scheme is HTTP, and holds the query part if there is one.
     ``addresses`` are IP literals to dial (empty: ask bootstrap), ``ca_file`` replaces the system's
     trust store, and of ``pin_sha256`` (base64 of SHA-256 over the SPKI) any one must match the leaf.
+    Of ``tbs_sha256`` (SHA-256 over the TBSCertificate in hexadecimal, from a stamp) any one must
+    match any certificate of the validated chain. Where both are given, both must match.
     """
 
     scheme: str
@@ -55,6 +59,7 @@ class Endpoint:
     addresses: tuple[str, ...] = ()
     ca_file: str | None = None
     pin_sha256: tuple[str, ...] = ()
+    tbs_sha256: tuple[str, ...] = ()
     proxy: str | None = None
 
     @property
@@ -75,12 +80,15 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """The canonical URL: ``parse`` of it gives the same scheme, host, port and path."""
+        """The canonical URL: ``parse`` of it gives the same scheme, host, port and path.
+
+        Of a stamp it is what the stamp comes down to, without its address and hashes.
+        """
         return f"{self.scheme}://{self.authority}{self.path}"
 
 
 def parse(text: str) -> Endpoint:
-    """Read an upstream's URL.
+    """Read an upstream's URL or its DNS stamp.
 
     A host that is an IP literal is also put into ``addresses``. The template suffix ``{?dns}`` that
     DoH operators print is dropped: queries go by POST (RFC 8484 §4.1).
@@ -88,6 +96,8 @@ def parse(text: str) -> Endpoint:
     Raises:
         EndpointError: with the text seen and what was wanted instead.
     """
+    if stamps.is_stamp(text):
+        return _parse_stamp(text)
     if len(text) > MAX_URL_LENGTH:
         raise EndpointError(f"URL of {len(text)} characters, at most {MAX_URL_LENGTH} are wanted")
     match = _URL.fullmatch(text)
@@ -142,11 +152,6 @@ def _looks_like_host(text: str) -> bool:
 def _parse_scheme(text: str, scheme: str) -> str:
     if scheme in DEFAULT_PORTS:
         return scheme
-    if scheme == "sdns":
-        raise EndpointError(
-            f"{text!r} is a DNS stamp, this version cannot read stamps",
-            hint=f"write the upstream's URL instead, with one of {_scheme_list()}",
-        )
     if scheme == "http":
         raise EndpointError(f"{text!r} is not encrypted, want https://")
     import difflib  # for this message only
@@ -159,6 +164,11 @@ def _parse_scheme(text: str, scheme: str) -> str:
 
 
 def _parse_authority(text: str, scheme: str, authority: str) -> tuple[str, int]:
+    host, port = _parse_host_and_port(text, authority)
+    return host, DEFAULT_PORTS[scheme] if port is None else port
+
+
+def _parse_host_and_port(text: str, authority: str) -> tuple[str, int | None]:
     if "@" in authority:
         raise EndpointError(f"{text!r} has user information before '@', want the host alone")
     if authority.startswith("["):
@@ -171,12 +181,14 @@ def _parse_authority(text: str, scheme: str, authority: str) -> tuple[str, int]:
         if ":" in digits:
             raise EndpointError(f"{text!r} has {authority!r} as host, want an IPv6 address in brackets")
         host, rest = _parse_host(text, name), colon + digits
-    if not rest:
-        return host, DEFAULT_PORTS[scheme]
+    return host, _parse_port(text, rest) if rest else None
+
+
+def _parse_port(text: str, rest: str) -> int:
     port = rest.removeprefix(":")
     if rest == port or not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
         raise EndpointError(f"{text!r} has {rest!r} after the host, want a colon and a port from 1 to 65535")
-    return host, int(port)
+    return int(port)
 
 
 def _parse_host(text: str, host: str) -> str:
@@ -218,3 +230,55 @@ def _parse_path(text: str, scheme: str, path: str) -> str:
     if not _PATH.fullmatch(path):
         raise EndpointError(f"{text!r} has the path {path!r}, want printable ASCII without spaces, else %XX")
     return path
+
+
+# stamps
+
+
+def _parse_stamp(text: str) -> Endpoint:
+    stamp = stamps.decode(text)
+    try:
+        return _plain_endpoint(stamp) if stamp.scheme in PLAIN_SCHEMES else _encrypted_endpoint(stamp)
+    except EndpointError as error:
+        raise EndpointError(f"the DNS stamp cannot be used: {error}") from error
+
+
+def _plain_endpoint(stamp: stamps.Stamp) -> Endpoint:
+    shown = f"{stamp.scheme}://{stamp.address}"
+    address, port = _parse_stamp_address(shown, stamp.address)
+    if address is None:
+        raise EndpointError(f"{shown!r} has no address")
+    return Endpoint(stamp.scheme, address, port or DEFAULT_PORTS[stamp.scheme], addresses=(address,))
+
+
+def _encrypted_endpoint(stamp: stamps.Stamp) -> Endpoint:
+    """Give what a stamp comes down to. Its port stands after the host, after the address, or after both."""
+    shown = f"{stamp.scheme}://{stamp.host}{stamp.path}"
+    host, port = _parse_host_and_port(shown, stamp.host)
+    address, address_port = _parse_stamp_address(shown, stamp.address)
+    if port is not None and address_port is not None and port != address_port:
+        raise EndpointError(f"{shown!r} has the address {stamp.address!r} with another port, want one port")
+    if stamp.scheme in HTTP_SCHEMES and not stamp.path.startswith("/"):
+        raise EndpointError(f"{shown!r} has the path {stamp.path!r}, want one that begins with a slash")
+    if address is None and is_ip_literal(host):
+        address = host
+    return Endpoint(
+        stamp.scheme,
+        host,
+        port or address_port or DEFAULT_PORTS[stamp.scheme],
+        _parse_path(shown, stamp.scheme, stamp.path),
+        addresses=() if address is None else (address,),
+        tbs_sha256=tuple(digest.hex() for digest in stamp.tbs_hashes),
+    )
+
+
+def _parse_stamp_address(shown: str, text: str) -> tuple[str | None, int | None]:
+    """Give the IP literal and the port, of which either may be missing."""
+    if not text:
+        return None, None
+    if text.startswith(":"):
+        return None, _parse_port(shown, text)
+    address, port = _parse_host_and_port(shown, text)
+    if not is_ip_literal(address):
+        raise EndpointError(f"{shown!r} has the address {text!r}, want an IP address, with a port or without")
+    return address, port

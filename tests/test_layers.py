@@ -13,6 +13,7 @@ ROOT = Path(secdns.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("iana",),
     ("errors",),
+    ("stamps",),
     ("endpoint", "paths", "stats", "clock", "turns"),
     ("dns", "providers"),
     ("dnssec",),
@@ -29,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 RANKS = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
-PURE = {"iana", "errors", "endpoint", "stats", "dns", "dnssec", "policy", "cache"}
+PURE = {"iana", "errors", "stamps", "endpoint", "stats", "dns", "dnssec", "policy", "cache"}
 IMPURE_MODULES = {
     "asyncio", "datetime", "http", "logging", "os", "pathlib", "random", "secrets", "select", "selectors",
     "signal", "socket", "ssl", "subprocess", "tempfile", "threading", "time", "urllib",

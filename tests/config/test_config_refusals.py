@@ -118,7 +118,6 @@ def test_ca_file_that_others_may_write_is_refused_l8(tmp_path: Path) -> None:
         pytest.param(
             '[[upstream]]\nurl = "quic://x.example"', "this version cannot speak DNS over QUIC", id="quic"
         ),
-        pytest.param('[[upstream]]\nurl = "sdns://AgcA"', "this version cannot read stamps", id="stamp"),
         pytest.param(
             '[[upstream]]\nname = "quad9"\ntransport = "doh3"', "this version cannot speak HTTP/3", id="doh3"
         ),

@@ -71,7 +71,6 @@ def test_url_gives_endpoint(text: str, want: Endpoint) -> None:
         pytest.param("https://dns.example/é", "want printable ASCII", id="path not ASCII"),
         pytest.param("ftp://dns.example", "unknown scheme 'ftp'", id="unknown scheme"),
         pytest.param("http://dns.example/dns-query", "not encrypted, want https://", id="http"),
-        pytest.param("sdns://AgcAAAAAAAAABzEuMC4wLjE", "cannot read stamps", id="stamp"),
         pytest.param("tls://user@dns.example", "user information", id="userinfo"),
         pytest.param("https://dns.example/#x", "fragment '#x', want none", id="fragment"),
         pytest.param("tls://dns.example#", "fragment", id="empty fragment"),
@@ -148,7 +147,7 @@ URLISH = st.one_of(
     st.text(),
     st.builds(
         "{}://{}{}".format,
-        st.sampled_from([*DEFAULT_PORTS, "sdns", "HTTPS"]),
+        st.sampled_from([*DEFAULT_PORTS, "HTTPS"]),
         st.text(alphabet="aZ09.-_:[]@%é\x00 /", max_size=30),
         st.text(alphabet="aZ/?#%2{}é \n", max_size=10),
     ),
