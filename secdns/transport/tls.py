@@ -9,6 +9,7 @@ import base64
 import hashlib
 import os
 import ssl
+import sys
 import time
 import weakref
 from typing import Final
@@ -38,6 +39,7 @@ _CIPHERS: Final = "@SECLEVEL=2:ECDHE+AESGCM:ECDHE+CHACHA20"
 """What is offered under TLS 1.2 (RFC 9325 §4.2, RFC 9113 §9.2.2). Not DHE: a server that picks a group of
 8,192 bits has us calculate for 280 ms."""
 
+_DER: Final = 2  # X509_FILETYPE_ASN1, which ``_ssl`` calls ENCODING_DER
 _NO_CHECK_TIME: Final = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which ``ssl`` has no name for
 _CLOCK_CODES: Final = frozenset({9, 10})  # a wrong clock here looks like a wrong certificate there
 
@@ -94,10 +96,11 @@ class Identity:
         )
 
     def check(self, tls: ssl.SSLObject) -> None:
-        """Check what a finished handshake leaves open: the pin and the protocol.
+        """Check what a finished handshake leaves open: pin, certificate hashes and protocol.
 
         Raises:
-            AuthenticationError: the leaf's key is none of the pinned ones.
+            AuthenticationError: the leaf's key is none of the pinned ones, or no certificate of
+                the chain is one of those that the stamp asks for.
             ProtocolError: the protocol that is required was not agreed on.
         """
         pins = self._endpoint.pin_sha256
@@ -107,6 +110,15 @@ class Identity:
                 raise AuthenticationError(
                     f"cannot trust {self._endpoint.url}: its key has the pin {seen}, which is not configured",
                     hint="if the upstream renewed its key on purpose, set pin_sha256 to the new pin",
+                )
+        hashes = self._endpoint.tbs_sha256
+        if hashes and not tls.session_reused:  # no chain is shown then; that of the ticket did fit
+            chain = _verified_chain(tls)
+            if not any(_tbs_hash(certificate) in hashes for certificate in chain):
+                raise AuthenticationError(
+                    f"cannot trust {self._endpoint.url}: of the {len(chain)} certificates in its chain "
+                    f"none has a hash of its stamp, {', '.join(hashes)}",
+                    hint="if its certificates were renewed on purpose, its operator has a new stamp",
                 )
         if self._alpn_required and tls.selected_alpn_protocol() != self._alpn:
             raise ProtocolError(f"{self._endpoint.url} did not agree on ALPN {self._alpn!r}")
@@ -204,3 +216,22 @@ def _pin(certificate: bytes) -> str:
     key = x509.load_der_x509_certificate(certificate).public_key()
     spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(spki).digest()).decode()
+
+
+def _verified_chain(tls: ssl.SSLObject) -> list[bytes]:
+    """Give the certificates in DER that were used to trust the peer, from its own to the trust anchor.
+
+    What a peer merely sends along is not among them: anybody can send anybody's certificate.
+    """
+    if sys.version_info >= (3, 13):
+        return tls.get_verified_chain()
+    # Under the hood since 3.10 and unchanged until it became public.
+    chain = tls._sslobj.get_verified_chain()  # type: ignore[attr-defined]
+    return [certificate.public_bytes(_DER) for certificate in chain or ()]
+
+
+def _tbs_hash(certificate: bytes) -> str:
+    """Give the SHA-256 of what is signed of a DER certificate (RFC 5280 §4.1.1.1), in hexadecimal."""
+    from cryptography import x509  # 7 MB, so only where a stamp asks for it
+
+    return hashlib.sha256(x509.load_der_x509_certificate(certificate).tbs_certificate_bytes).hexdigest()
