@@ -6,21 +6,23 @@ from collections.abc import Iterable, Iterator
 from secdns.config.model import Config, UpstreamConfig
 from secdns.config.reader import show_path
 from secdns.dns import name
+from secdns.stamps import is_stamp
 
 
 def describe(config: Config) -> list[tuple[str, str, str]]:
     """List (key, value as the file would say it, origin) for everything that is in force.
 
     The origin is ``default``, ``built-in`` for the facts of a built-in upstream, or ``file:line``.
-    ``endpoints`` is no key: it shows the URLs that an upstream or a route comes down to.
+    Two are no keys: ``endpoints`` has the URLs that an upstream or the stamp of a route comes down
+    to, and ``tbs_sha256`` the certificate hashes of a stamp.
     """
     return [(key, value, _origin(config, key)) for key, value in _settings(config)]
 
 
 def _origin(config: Config, key: str) -> str:
     table, _, last = key.rpartition(".")
-    derived = f"{table}.url" if last in _DERIVED else key
-    for set_key in (key, derived):
+    derived = (f"{table}.url", f"{table}.via") if last in _DERIVED else ()
+    for set_key in (key, *derived):
         if set_key in config.lines:
             return f"{config.source}:{config.lines[set_key]}"
     if key.startswith("overrides."):
@@ -28,7 +30,8 @@ def _origin(config: Config, key: str) -> str:
     return "built-in" if last in _DERIVED and table in config.lines else "default"
 
 
-_DERIVED = ("name", "endpoints", "addresses")  # from the url, or from the built-in upstream
+# from the url or via, or from the built-in upstream
+_DERIVED = ("name", "endpoints", "addresses", "tbs_sha256")
 
 
 def _settings(config: Config) -> Iterator[tuple[str, str]]:
@@ -48,6 +51,10 @@ def _settings(config: Config) -> Iterator[tuple[str, str]]:
     for number, route in enumerate(config.routes, start=1):
         yield f"route[{number}].domains", _list(name.to_text(domain) for domain in route.domains)
         yield f"route[{number}].via", json.dumps(route.via)
+        if route.endpoint is not None and is_stamp(route.via):
+            yield f"route[{number}].endpoints", _list((route.endpoint.url,))
+            if route.endpoint.tbs_sha256:
+                yield f"route[{number}].tbs_sha256", _list(route.endpoint.tbs_sha256)
     yield from _override_settings(config)
     yield "network.strict", json.dumps(config.strict)
     yield "log.names", json.dumps(config.log_names)
@@ -64,6 +71,8 @@ def _upstream_settings(upstream: UpstreamConfig) -> Iterator[tuple[str, str]]:
         yield "ca_file", json.dumps(first.ca_file)
     if first.pin_sha256:
         yield "pin_sha256", _list(first.pin_sha256)
+    if first.tbs_sha256:
+        yield "tbs_sha256", _list(first.tbs_sha256)
 
 
 def _override_settings(config: Config) -> Iterator[tuple[str, str]]:
