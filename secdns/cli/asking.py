@@ -60,7 +60,7 @@ def load_config(config_file: str | None) -> "Config":
 def choose(text: str | None, config_file: str | None) -> tuple[Endpoint, ...]:
     """Give the endpoints to try, in order, for what stands behind ``@``; None means the configured ones.
 
-    ``text`` is a URL, an IP address with or without port (plain DNS over UDP), the name of an
+    ``text`` is a URL, a DNS stamp, an IP address with or without port (plain DNS over UDP), the name of an
     upstream in the configuration, or that of a built-in one.
 
     Raises:

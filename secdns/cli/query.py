@@ -18,6 +18,7 @@ UPSTREAM_FORMS = """\b
 UPSTREAM is one of
   @tls://dns.example          DNS over TLS
   @https://dns.example/path   DNS over HTTPS
+  @sdns://AgcA...             a DNS stamp, which says one of these
   @127.0.0.1  @[::1]:5300     plain DNS, over UDP and where needed TCP
   @quad9                      a built-in upstream, see: secdns upstreams
   @home                       an upstream of your configuration, by its name

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from secdns.testing import DEMO_ZONES, FakeUpstream, SignedZones, signed_demo_zones
+from tests.endpoint.stamps import DOH, DOT, plain_stamp, stamp
 
 
 @pytest.fixture
@@ -69,6 +70,15 @@ def world(
         f'[[upstream]]\nname = "one"\nurl = "tls://127.0.0.1:{closed_port}"\n'
         f'[[upstream]]\nname = "two"\nurl = "https://127.0.0.1:{closed_port}"\n'
     )
+    stamp_file = home / "stamp.toml"
+    stamp_file.write_text(
+        f'''
+        [[upstream]]
+        name = "stamped"
+        url = "{stamp(DOT, f"dns.test:{upstream.port('tls')}", address="127.0.0.1")}"
+        ca_file = "{upstream.ca_file}"
+        '''
+    )
     broken = home / "broken.toml"
     broken.write_text("[server]\nlisten = 53\n")
     return {
@@ -77,6 +87,11 @@ def world(
         "udp": upstream.udp_url,
         "tcp": upstream.tcp_url,
         "port": str(upstream.port("udp")),
+        "stamp": stamp(DOH, f"dns.test:{upstream.port('https')}", address="127.0.0.1"),
+        "plain_stamp": plain_stamp(f"127.0.0.1:{upstream.port('udp')}"),
+        "misfit": stamp(DOT, f"dns.test:{upstream.port('tls')}", address="127.0.0.1", hashes=[b"\xab" * 32]),
+        "stamp_file": str(stamp_file),
+        "ca": f"--ca-file {upstream.ca_file}",
         "closed": str(closed_port),
         "trust": f"--ca-file {upstream.ca_file} --address 127.0.0.1",
         "signed": f"@{signed.tls_url} --ca-file {signed.ca_file} --address 127.0.0.1",
