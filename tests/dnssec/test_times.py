@@ -1,6 +1,6 @@
 """Serial numbers, skew, and times as text."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -45,6 +45,14 @@ def test_skew_is_a_tenth_within_an_hour_and_a_day_D17(validity_s: int, want: int
 @given(st.integers(0, 2**33))
 def test_times_are_shown_as_the_calendar_says(seconds: int) -> None:
     assert shown(seconds) == datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def test_every_month_of_400_years_begins_and_ends_as_the_calendar_says() -> None:
+    epoch = date(1970, 1, 1)
+    for number in range(1, 400 * 12):
+        first = date(1970 + number // 12, number % 12 + 1, 1)
+        for day in (first - timedelta(days=1), first):
+            assert shown((day - epoch).days * 86400) == f"{day} 00:00 UTC"
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,14 @@ import argparse
 import ast
 import json
 import random
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import ceil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.mutation import children
 from tests.mutation.children import Job, Unusable
@@ -29,6 +31,10 @@ PACKAGE = "secdns.dnssec"
 
 LEAST = 0.9
 """The share of changes that have to be noticed, in each module."""
+
+
+MOST_CPU_S = 300
+"""What one file of tests may take without any change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,35 +70,37 @@ def measure(module: str, sample: int | None, seed: int, at_once: int) -> Score:
     """Change a module, ``sample`` times (None: in every way known).
 
     Raises:
-        Unusable: its tests fail without any change.
+        Unusable: its tests fail without any change, or do not load it.
     """
     path = ROOT / PACKAGE.replace(".", "/") / f"{module}.py"
     file = str(path.relative_to(ROOT))
     tree = ast.parse(path.read_text("utf-8"))
-    files = tuple(f"tests/dnssec/{name}.py" for name in TARGETS[module])
     possible = mutants(tree)
-    chosen = sorted(random.Random(f"{seed} {module}").sample(range(len(possible)), sample or len(possible)))
-
-    def job(mutant: Mutant | None, cpu_s: int) -> Job:
-        code = mutant.compile(tree, str(path)) if mutant else compile(tree, str(path), "exec")
-        return Job(f"{PACKAGE}.{module}", code, files, cpu_s)
-
-    ((_, unchanged),) = children.run_all([partial(job, None, 300)], 1)
-    if not unchanged.is_green:
-        raise Unusable(f"the tests of {module} fail without any change")
-    cpu_s = ceil(2 * unchanged.cpu_s) + 4
-    say(f"{module}: {len(chosen)} of {len(possible)} changes, {unchanged.cpu_s:.1f} s each at most")
-    jobs = [partial(job, possible[at], cpu_s) for at in chosen]
-    survived: dict[int, Survivor] = {}
+    count = min(sample or len(possible), len(possible))
+    alive = sorted(random.Random(f"{seed} {module}").sample(range(len(possible)), count))
     timed_out = 0
-    for number, run in children.run_all(jobs, at_once):
-        mutant = possible[chosen[number]]
-        timed_out += run.timed_out
-        if run.is_green:
-            survived[number] = Survivor(file, mutant.line, mutant.before, mutant.after)
-            say(f"  {file}:{mutant.line}: {mutant.before}  ->  {mutant.after}")
-    survivors = tuple(survived[number] for number in sorted(survived))
-    return Score(module, len(possible), len(chosen), len(chosen) - len(survivors), timed_out, survivors)
+
+    def job(tests: str, cpu_s: int, mutant: Mutant | None = None) -> Job:
+        code = mutant.compile(tree, str(path)) if mutant else compile(tree, str(path), "exec")
+        return Job(f"{PACKAGE}.{module}", code, f"tests/dnssec/{tests}.py", cpu_s)
+
+    say(f"{module}: {count} of {len(possible)} changes")
+    for tests in TARGETS[module]:
+        if not alive:
+            break
+        ((_, unchanged),) = children.run_all([partial(job, tests, MOST_CPU_S)], 1)
+        if not unchanged.is_green:
+            raise Unusable(f"{tests} fails without any change of {module}")
+        cpu_s = ceil(2 * unchanged.cpu_s) + 2
+        jobs = [partial(job, tests, cpu_s, possible[at]) for at in alive]
+        runs = dict(children.run_all(jobs, at_once))
+        timed_out += sum(run.timed_out for run in runs.values())
+        alive = [at for number, at in enumerate(alive) if runs[number].is_green]
+        say(f"  {tests}, {unchanged.cpu_s:.1f} s of CPU: {len(alive)} left")
+    survivors = tuple(
+        Survivor(file, possible[at].line, possible[at].before, possible[at].after) for at in alive
+    )
+    return Score(module, len(possible), count, count - len(survivors), timed_out, survivors)
 
 
 def table(scores: Sequence[Score]) -> str:
@@ -124,14 +132,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write scores and survivors there")
     options = parser.parse_args(argv)
 
-    children.prepare()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that no child stays
     scores = []
-    try:
-        for module in options.module:
-            scores.append(measure(module, options.sample, options.seed, options.jobs))
-    except Unusable as problem:
-        say(f"tests.mutation: error: {problem}")
-        return 70
+    with TemporaryDirectory() as directory:
+        children.prepare(directory)
+        try:
+            for module in options.module:
+                scores.append(measure(module, options.sample, options.seed, options.jobs))
+        except Unusable as problem:
+            say(f"tests.mutation: error: {problem}")
+            return 70
     print(table(scores))
     for score in scores:
         for survivor in score.survivors:

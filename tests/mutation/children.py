@@ -1,10 +1,11 @@
 """Run tests against a changed module, each time in a process of its own.
 
 The change is in memory only: the child finds the code of the module before any finder looks for its file.
-A child is forked after pytest, hypothesis and cryptography are loaded, which saves most of its start. It is
+A child is forked after everything but secdns and its tests is loaded, which saves most of its start. It is
 bounded in CPU time, memory and wall time; to exceed one of them counts as a test that failed.
 """
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -19,7 +20,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import CodeType, ModuleType
 
-import cryptography.hazmat.primitives.asymmetric.ec
 import hypothesis
 import pytest
 
@@ -30,9 +30,28 @@ BUSY = 3.0
 """A load average above this leaves one child at a time."""
 
 _PROFILE = "mutation"
+_LOADED = (
+    "_hypothesis_pytestplugin",
+    "cryptography.hazmat.primitives.asymmetric.ec",
+    "dns.dnssec",
+    "dns.zone",
+    "hypothesis.strategies",
+    "pytest_asyncio.plugin",
+    "pytest_timeout",
+)
+"""What every child needs: loaded once, before they are forked."""
 _MEMORY = 3 << 30  # octets
 _WALL = 12  # wall time a child may take, as a multiple of its CPU time: the machine may be busy
-_OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+_OPTIONS = (
+    "-x",
+    "-q",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:anyio",
+    "-W",
+    "ignore::pytest.PytestAssertRewriteWarning",
+)
 _NEVER_LOADED = 77  # an exit status that pytest does not use
 
 
@@ -42,11 +61,11 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A module in changed form, the test files to run in this order, and the CPU seconds they may take."""
+    """A module in changed form, the file of tests to run, and the CPU seconds that may take."""
 
     module: str
     code: CodeType
-    files: tuple[str, ...]
+    tests: str
     cpu_s: int
 
 
@@ -79,8 +98,15 @@ class _Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(self.code, module.__dict__)
 
 
-def prepare() -> None:
-    """Set what every child inherits; to be called once, before ``run_all``."""
+def prepare(directory: str) -> None:
+    """Set what every child inherits; to be called once, before ``run_all``.
+
+    Compiled tests are kept in ``directory``.
+    """
+    sys.pycache_prefix = directory
+    sys.dont_write_bytecode = False
+    for module in _LOADED:
+        importlib.import_module(module)
     hypothesis.settings.register_profile(
         _PROFILE,
         max_examples=EXAMPLES,
@@ -91,7 +117,6 @@ def prepare() -> None:
         suppress_health_check=[hypothesis.HealthCheck.too_slow],
     )
     os.environ["HYPOTHESIS_PROFILE"] = _PROFILE
-    assert cryptography.hazmat.primitives.asymmetric.ec  # loaded
 
 
 def run_all(jobs: Iterable[Callable[[], Job]], at_once: int) -> Iterator[tuple[int, Run]]:
@@ -150,7 +175,7 @@ def _fork(job: Job) -> int:
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         loader = _Loader(job.module, job.code)
         sys.meta_path.insert(0, loader)
-        status = int(pytest.main([*_OPTIONS, *job.files]))
+        status = int(pytest.main([*_OPTIONS, job.tests]))
         if status == 0 and not loader.is_used:
             status = _NEVER_LOADED
     finally:
