@@ -1,6 +1,7 @@
 """Answers made to cost a validator dear cost little, in short slices, and others do not notice (D1 to D3)."""
 
 import asyncio
+import gc
 import json
 import os
 import socket
@@ -61,8 +62,11 @@ async def nothing_is_left(aside: Aside) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def slices(aside: Aside, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """CPU seconds of every callback that the loop of this thread runs."""
+def slices(aside: Aside, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """CPU seconds of every callback that the loop of this thread runs.
+
+    The collector is off: it would look at all that the tests before have left, which the daemon has not.
+    """
     run: Callable[[asyncio.Handle], None] = asyncio.Handle._run
     me = threading.get_ident()
     measured: list[float] = []
@@ -76,7 +80,10 @@ def slices(aside: Aside, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         measured.append(time.thread_time() - began)
 
     monkeypatch.setattr(asyncio.Handle, "_run", measure)
-    return measured
+    gc.collect()
+    gc.disable()
+    yield measured
+    gc.enable()
 
 
 @pytest.mark.parametrize(("name", "want", "ede"), HOSTILE)
