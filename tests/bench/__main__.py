@@ -5,7 +5,7 @@
 Needs the Debian packages that ``tests/run`` installs; who is not found is left out and named.
 Every candidate forwards to the same upstream: a dnsdist that makes up an answer for every name, over DoT,
 DoH and plain DNS. Each measurement starts its candidate afresh; rounds go through the candidates forwards and
-backwards by turns, and the table gives medians. It takes about four minutes a round. Let nothing else run
+backwards by turns, and the table gives medians. It takes about five minutes a round. Let nothing else run
 meanwhile: the one who asks, the upstream and the candidate already share the machine's cores.
 
 Compare within a table only: the numbers depend on the machine, the ratios much less.
@@ -22,7 +22,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import measure, report
+from tests.bench import measure, report, validated
 from tests.bench.candidates import CANDIDATES, PACKAGES, SECDNS, Candidate
 from tests.bench.measure import QUICK, Sample, Scale, Unusable
 from tests.lab import servers
@@ -121,7 +121,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured (default 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write samples, medians and budgets there")
     parser.add_argument(
-        "--only", nargs="+", choices=list(SECTIONS), metavar="SECTION", help="/".join(SECTIONS)
+        "--only",
+        nargs="+",
+        choices=(all_sections := [*SECTIONS, *validated.ALGORITHMS]),
+        metavar="SECTION",
+        help="/".join(all_sections),
     )
     parser.add_argument("--candidates", nargs="+", metavar="NAME", help="leave the others out")
     parser.add_argument(
@@ -153,14 +157,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     versions = {candidate.name: candidate.version() for candidate in present}
     begun = datetime.now(UTC)
     with tempfile.TemporaryDirectory(prefix="secdns-bench-") as directory:
-        samples, problems = measure_all(
-            present,
-            options.only or list(SECTIONS),
-            options.rounds,
-            QUICK if options.quick else Scale(),
-            Path(directory),
-        )
-    remarks += problems
+        scale = QUICK if options.quick else Scale()
+        wanted = options.only or [*SECTIONS, *validated.ALGORITHMS]
+        plain = [section for section in wanted if section in SECTIONS]
+        samples, problems = measure_all(present, plain, options.rounds, scale, Path(directory))
+        remarks += problems
+        for section in wanted:
+            if section in validated.ALGORITHMS:
+                samples[section], problems = validated.measure_section(
+                    section, options.rounds, scale, Path(directory) / section, say
+                )
+                remarks += problems
     results = medians(samples, present)
     where = report.machine()
     print(

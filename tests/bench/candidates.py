@@ -60,14 +60,23 @@ class Candidate:
         return match[0] if match else "unknown"
 
 
-def _secdns(directory: Path, upstream: Upstream, scheme: str, port: int) -> Command:
-    config = directory / "secdns.toml"
-    server = f'[server]\nlisten = ["127.0.0.1:{port}"]\n[dnssec]\nmode = "off"\n'
-    config.write_text(server + upstream.config_table(scheme))
-    return Command([sys.executable, "-m", "secdns", "run", "--config", str(config)])
+def secdns(dnssec: str = 'mode = "off"') -> Make:
+    """Give secdns with these keys in its ``[dnssec]`` table."""
+
+    def make(directory: Path, upstream: Upstream, scheme: str, port: int) -> Command:
+        config = directory / "secdns.toml"
+        config.write_text(
+            f'[server]\nlisten = ["127.0.0.1:{port}"]\n[dnssec]\n{dnssec}\n{upstream.config_table(scheme)}'
+        )
+        argv = [sys.executable, "-m", "secdns", "run", "--config", str(config)]
+        return Command(argv, {**os.environ, "STATE_DIRECTORY": str(directory)})
+
+    return make
 
 
-def _unbound(extra: str = "") -> Make:
+def unbound(extra: str = "", modules: str = "iterator") -> Make:
+    """Give Unbound with these lines in its ``server`` clause."""
+
     def make(directory: Path, upstream: Upstream, scheme: str, port: int) -> Command:
         config = directory / "unbound.conf"
         tls = scheme == "tls"
@@ -84,7 +93,7 @@ server:
   do-ip6: no
   num-threads: 1
   interface: 127.0.0.1@{port}
-  module-config: "iterator"
+  module-config: "{modules}"
   do-not-query-localhost: no
   tls-cert-bundle: "{upstream.ca_file}"
   root-hints: ""
@@ -197,12 +206,12 @@ UNBOUND = "unbound"
 DNSCRYPT_PROXY = "dnscrypt-proxy"
 
 CANDIDATES = (
-    Candidate(SECDNS, sys.executable, _secdns, ("tls", "https")),
-    Candidate(UNBOUND, "unbound", _unbound(), ("tls",), version_argv=("-V",)),
+    Candidate(SECDNS, sys.executable, secdns(), ("tls", "https")),
+    Candidate(UNBOUND, "unbound", unbound(), ("tls",), version_argv=("-V",)),
     Candidate(
         "unbound-long",
         "unbound",
-        _unbound("  max-reuse-tcp-queries: 1000000"),
+        unbound("  max-reuse-tcp-queries: 1000000"),
         ("tls",),
         caches=False,
         note="like unbound, but one connection serves more than the default 200 queries",

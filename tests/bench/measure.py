@@ -44,11 +44,12 @@ class Scale:
     probes: int = 800
     probe_gap_s: float = 0.004
     memory_names: int = 10_000
+    validated: int = 4_000
     starts: int = 5
     idle_seconds: float = 10
 
 
-QUICK = Scale(1_000, 1, 2_000, 3_000, 1_000, 150, 0.004, 2_000, 2, 2)
+QUICK = Scale(1_000, 1, 2_000, 3_000, 1_000, 150, 0.004, 2_000, 500, 2, 2)
 
 
 class Unusable(Exception):
@@ -93,15 +94,18 @@ def names_file(directory: Path, names: list[str]) -> Path:
 
 @contextmanager
 def started(
-    candidate: Candidate, directory: Path, upstream: Upstream, scheme: str
+    candidate: Candidate, directory: Path, upstream: Upstream, scheme: str, *, probe: str | None = None
 ) -> Iterator[tuple[Process, int]]:
-    """Have the candidate running, with a warm connection to its upstream; give its process and port."""
+    """Have the candidate running, with a warm connection to its upstream; give its process and port.
+
+    ``probe`` is a name that the upstream knows, where it does not know every name.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     (port,) = free_ports(1)
     command = candidate.make(directory, upstream, scheme, port)
 
     def ready() -> bool:
-        (name,) = unique_names(1)
+        name = probe or unique_names(1)[0]
         response = ask_udp(port, simple_query(name), timeout_s=0.5)
         return response is not None and response[3] & 0x0F == 0 and response[7] > 0
 
@@ -109,16 +113,26 @@ def started(
         yield process, port
 
 
-def _checked(result: Performance, what: str) -> Performance:
+def checked(result: Performance, what: str) -> Performance:
+    """Give ``result``.
+
+    Raises:
+        Unusable: it lost queries, or answers are not NOERROR.
+    """
     good = result.rcodes.get("NOERROR", 0)
     if result.lost > 0.001 * result.sent or good < 0.999 * result.completed:
         raise Unusable(f"{what}: {result.lost} of {result.sent} lost, {good} of {result.completed} good")
     return result
 
 
-def _per_query_us(pid: int, run: Callable[[], Performance], what: str) -> tuple[float, Performance]:
+def per_query_us(pid: int, run: Callable[[], Performance], what: str) -> tuple[float, Performance]:
+    """Give the CPU time of the process for each query of a run, in µs, and the run.
+
+    Raises:
+        Unusable: as ``checked``.
+    """
     before = cpu_s(pid)
-    result = _checked(run(), what)
+    result = checked(run(), what)
     return (cpu_s(pid) - before) / result.completed * 1e6, result
 
 
@@ -126,14 +140,14 @@ def cached(candidate: Candidate, directory: Path, upstream: Upstream, scheme: st
     """Measure answers from the cache: as fast as it can, and at a fixed rate."""
     with started(candidate, directory, upstream, scheme) as (process, port):
         file = names_file(directory, unique_names(scale.cached_names))
-        _checked(dnsperf(port, file, passes=1, rate=3_000, outstanding=50), "filling the cache")
+        checked(dnsperf(port, file, passes=1, rate=3_000, outstanding=50), "filling the cache")
         dnsperf(port, file, passes=1)  # what else it wants to do the second time (a hot list, a JIT)
-        fast_us, fast = _per_query_us(
+        fast_us, fast = per_query_us(
             process.pid,
             lambda: dnsperf(port, file, seconds=scale.cached_seconds, outstanding=100, clients=4),
             "cached, at most",
         )
-        slow_us, _ = _per_query_us(
+        slow_us, _ = per_query_us(
             process.pid,
             lambda: dnsperf(port, file, seconds=scale.cached_seconds, rate=scale.cached_rate, clients=4),
             "cached, at a fixed rate",
@@ -146,11 +160,11 @@ def missed(candidate: Candidate, directory: Path, upstream: Upstream, scheme: st
     with started(candidate, directory, upstream, scheme) as (process, port):
         dnsperf(port, names_file(directory, unique_names(500)), passes=1, outstanding=50)
         file = names_file(directory, unique_names(scale.misses))
-        fast_us, fast = _per_query_us(
+        fast_us, fast = per_query_us(
             process.pid, lambda: dnsperf(port, file, passes=1, outstanding=100), "misses, at most"
         )
         file = names_file(directory, unique_names(scale.misses // 4))
-        slow_us, slow = _per_query_us(
+        slow_us, slow = per_query_us(
             process.pid,
             lambda: dnsperf(port, file, passes=1, rate=scale.miss_rate),
             "misses, at a fixed rate",
@@ -277,7 +291,7 @@ def memory(candidate: Candidate, directory: Path, upstream: Upstream, scheme: st
     with started(candidate, directory, upstream, scheme) as (process, port):
         idle_kib = resident_kib(process.pid)
         file = names_file(directory, unique_names(scale.memory_names))
-        _checked(dnsperf(port, file, passes=1, rate=3_000, outstanding=50), "filling the cache")
+        checked(dnsperf(port, file, passes=1, rate=3_000, outstanding=50), "filling the cache")
         full_kib = resident_kib(process.pid)
         time.sleep(1)
         before = wakeups(process.pid)

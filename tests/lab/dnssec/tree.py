@@ -70,7 +70,7 @@ def build(directory: Path, now: int) -> Tree:
         files[zone.name] = directory / f"{zone.name.strip('.') or 'root'}.zone"
         finished[zone.name].to_file(str(files[zone.name]), relativize=False)
     (key,) = entry_points(finished["."])
-    return Tree(files, tags, f". IN DS {_ds(dns.name.root, key, 2)}", f". IN DNSKEY {key.to_text()}")
+    return Tree(files, tags, f". IN DS {ds_text(dns.name.root, key, 2)}", f". IN DNSKEY {key.to_text()}")
 
 
 def _parent(zone: Zone) -> str:
@@ -103,7 +103,8 @@ def _delegation(zone: Zone, signed: dns.zone.Zone) -> Iterator[str]:
             yield f"{zone.name}. DS {ds}\n"
 
 
-def _ds(owner: dns.name.Name, key: dns.rdata.Rdata, digest_type: int) -> str:
+def ds_text(owner: dns.name.Name, key: dns.rdata.Rdata, digest_type: int) -> str:
+    """Give the RDATA of the DS for a key, in presentation form (RFC 4034 §5.3)."""
     octets = owner.to_digestable(dns.name.root) + _octets(key)
     return f"{_tag(key)} {_octets(key)[3]} {digest_type} {_DIGESTS[digest_type](octets).hexdigest()}"
 
@@ -128,19 +129,19 @@ def _unknown(key: dns.rdata.Rdata) -> list[str]:
 
 
 def _altered(owner: dns.name.Name, key: dns.rdata.Rdata) -> list[str]:
-    ds = _ds(owner, key, 2)
+    ds = ds_text(owner, key, 2)
     return [ds[:-1] + ("0" if ds[-1] != "0" else "1")]
 
 
 _DS_RECORDS: dict[DS, Callable[[dns.name.Name, dns.rdata.Rdata], list[str]]] = {
-    DS.SHA256: lambda owner, key: [_ds(owner, key, 2)],
-    DS.SHA384: lambda owner, key: [_ds(owner, key, 4)],
-    DS.SHA1: lambda owner, key: [_ds(owner, key, 1)],
-    DS.WRONG: lambda owner, key: [_ds(owner, _other_key(key), 2)],
+    DS.SHA256: lambda owner, key: [ds_text(owner, key, 2)],
+    DS.SHA384: lambda owner, key: [ds_text(owner, key, 4)],
+    DS.SHA1: lambda owner, key: [ds_text(owner, key, 1)],
+    DS.WRONG: lambda owner, key: [ds_text(owner, _other_key(key), 2)],
     DS.ALTERED: _altered,
     DS.UNKNOWN_ALGORITHM: lambda owner, key: _unknown(key)[:1],
     DS.UNKNOWN_DIGEST: lambda owner, key: _unknown(key)[1:],
-    DS.BESIDE_UNKNOWN: lambda owner, key: [_ds(owner, key, 2), *_unknown(key)],
+    DS.BESIDE_UNKNOWN: lambda owner, key: [ds_text(owner, key, 2), *_unknown(key)],
 }
 
 
