@@ -334,6 +334,7 @@ class _Trial:
         if entry is None:
             return None, error
         entry.secure = verdict.status is Status.SECURE
+        entry.nxname = verdict.nxname
         entry.cap_ttl(verdict.ttl_s)
         if verdict.denied is not None:
             self._owner.denials.learn(verdict.denied, min(entry.ttl_s, verdict.ttl_s), self._owner.clock())

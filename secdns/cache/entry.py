@@ -108,7 +108,8 @@ class Entry:
     ``full`` is for clients that set DO, ``plain`` for the others (RFC 4035 §3.2.1); often they
     are one object. ``ttl_s`` is how long the answer may be kept, 0 for not at all.
     ``options`` are encoded EDNS options (Extended DNS Errors) that go with every reply.
-    ``rcode``, ``options`` and ``secure`` are final once a reply was made.
+    ``nxname`` says of a NODATA that the name does not exist, which clients without DO are told
+    (RFC 9824). ``rcode``, ``options``, ``secure`` and ``nxname`` are final once a reply was made.
     The cache alone touches what stands below the line.
     """
 
@@ -121,6 +122,7 @@ class Entry:
         "in_main",
         "is_failure",
         "is_local",
+        "nxname",
         "options",
         "plain",
         "rcode",
@@ -159,6 +161,7 @@ class Entry:
         self.is_failure = is_failure
         self.is_local = is_local
         self.secure = secure
+        self.nxname = False
         self._shapes: dict[_Bits, _Shape] | None = None
         # ---
         self.stored = 0.0
@@ -192,14 +195,14 @@ class Entry:
         """Give the reply past its time: TTL 30, AD clear, EDE 3 or 19 (RFC 8767 §4, RFC 8914 §4)."""
         body = self.full if query.do else self.plain
         option = _STALE_NXDOMAIN if self.rcode == RCode.NXDOMAIN else _STALE
-        flags, opt_count, opt = _shape(self.rcode, False, option, query[3:8])
+        flags, opt_count, opt = _shape(self.rcode, False, self.nxname, option, query[3:8])
         octets = body.with_ttl(STALE_TTL)
         return b"".join((query.id, flags, body.counts, opt_count, query.question, octets, opt))
 
     def _find_shape(self, bits: "_Bits") -> "_Shape":
         if self.options or self.rcode > 15:
-            return _shape(self.rcode, self.secure, self.options, bits)
-        self._shapes = _plain_shapes(self.rcode, self.secure)
+            return _shape(self.rcode, self.secure, self.nxname, self.options, bits)
+        self._shapes = _plain_shapes(self.rcode, self.secure, self.nxname)
         return self._shapes[bits]
 
 
@@ -215,9 +218,11 @@ _Bits = tuple[bool, bool, bool, bool, bool]  # RD, AD, CD, EDNS and DO of a quer
 _Shape = tuple[bytes, bytes, bytes]  # flags, ARCOUNT and OPT record of a reply
 
 
-def _shape(rcode: int, secure: bool, options: bytes, bits: _Bits) -> _Shape:
+def _shape(rcode: int, secure: bool, nxname: bool, options: bytes, bits: _Bits) -> _Shape:
     """Give what a reply has beside its records."""
     rd, ad, cd, edns, do = bits
+    if nxname and not do:
+        rcode = RCode.NXDOMAIN
     if rcode > 15 and not edns:  # its upper bits have no place, the lower ones mean something else
         rcode = RCode.SERVFAIL
     flags = QR | RA | rcode & 15 | (RD if rd else 0) | (CD if cd else 0)
@@ -230,12 +235,12 @@ def _shape(rcode: int, secure: bool, options: bytes, bits: _Bits) -> _Shape:
 
 
 @lru_cache(maxsize=32)
-def _plain_shapes(rcode: int, secure: bool) -> dict[_Bits, _Shape]:
+def _plain_shapes(rcode: int, secure: bool, nxname: bool) -> dict[_Bits, _Shape]:
     """Give the shapes of every reply without EDNS options: nearly all replies have one of these."""
     shapes = {}
     for rd, ad, cd, edns, do in product((False, True), repeat=5):
         bits = (rd, ad, cd, edns, do)
-        shapes[bits] = _shape(rcode, secure, b"", bits)
+        shapes[bits] = _shape(rcode, secure, nxname, b"", bits)
     return shapes
 
 

@@ -204,6 +204,8 @@ def _prove(apex: bytes, held: Sequence[_Held], name: bytes, rrtype: int) -> tupl
     if _is_good(outcome) and not outcome.nxname:
         return RCode.NXDOMAIN, outcome
     outcome = nodata(proofs, name, rrtype)
+    if outcome.nxname:  # asked anew, for the reply depends on who asks (RFC 9824)
+        return None
     return (RCode.NOERROR, outcome) if _is_good(outcome) else None
 
 

@@ -134,7 +134,13 @@ class Chain:
         self._heard: dict[Ask, Message | None] = {}
 
     def check(self, rrset: Signed, zone: Zone) -> Check:
-        """Check an RRset with the keys of a zone, after a turn of the event loop if one is due."""
+        """Check an RRset with the keys of a zone, after a turn of the event loop if one is due.
+
+        Raises:
+            OverBudget: it has more records than any honest one.
+        """
+        if len(rrset.records) > limits.RRSET.default:
+            raise OverBudget(_too_many(rrset, limits.RRSET))
         if self.budget.is_turn_due(_CHECKS * min(len(rrset.signatures), limits.RRSIGS_PER_RRSET.default)):
             yield ()
         return verify(

@@ -33,6 +33,8 @@ NSEC3_SALT: Final = Limit(64, 0, 255)  # octets
 # Records in one answer: Knot 8, PowerDNS 10. A closest encloser proof needs 3.
 NSEC3_RECORDS: Final = Limit(8, 3, 32)
 NSEC_RECORDS: Final = Limit(8, 2, 32)
+# Records in one RRset that is signed: PowerDNS 256, BIND 100. Each is sorted and hashed.
+RRSET: Final = Limit(256, 64, 1000)
 # In one RRset: PowerDNS 8 DS; real zones have up to 6 keys.
 DNSKEYS: Final = Limit(16, 4, 64)
 DS_RECORDS: Final = Limit(8, 2, 32)

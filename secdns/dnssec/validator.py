@@ -77,6 +77,7 @@ class _Judge:
         self._ttl_s = MAX_TTL
         self._broken_at: bytes | None = None
         self._denied: Denied | None = None
+        self._nxname = False
 
     # The verdict.
 
@@ -124,6 +125,7 @@ class _Judge:
             self._ttl_s,
             denied=denied,
             anchor_keys=self._chain.anchor_keys,
+            nxname=self._nxname,
         )
 
     # The trial.
@@ -361,6 +363,7 @@ class _Judge:
             status, reason = Status.INSECURE, Reason(None, text)
         self._chain.note(Link(denied, 0, zone.name, status, reason))
         self._lower(status, reason)
+        self._nxname = outcome.nxname
         self._ttl_s = min(self._ttl_s, found.ttl_s)
         for rrset in _resting_on(found, outcome):
             self._keep(rrset, zone, in_answer=False)

@@ -56,6 +56,7 @@ class Verdict:
     ``zone`` is where the chain broke, None if it did not or if the records themselves are at fault.
     ``denied`` is what a secure denial rests on; other names may be denied by it (RFC 8198).
     ``anchor_keys`` are the keys of a trust anchor's zone, if they were seen on the way (RFC 5011).
+    ``nxname``: a proven NODATA says that the name does not exist at all (RFC 9824).
     """
 
     status: Status
@@ -65,6 +66,7 @@ class Verdict:
     zone: bytes | None = None
     denied: "Denied | None" = None
     anchor_keys: "AnchorKeys | None" = None
+    nxname: bool = False
 
 
 Batch = tuple[Ask, ...]

@@ -115,6 +115,9 @@ def test_with_all_denials_held_every_denial_is_said_and_verifies_8198_3(denial: 
         said = ask(denials, name, rrtype)
         if verdict.denied is None or truth.answer:  # the NXDOMAIN of an alias is its target's
             continue
+        if verdict.nxname:  # what a client is told depends on DO, so it is asked anew (9824_3)
+            assert said is None
+            continue
         assert said is not None, (name, rrtype)
         got = dialogue.judge_message(Question(NAME(name), rrtype), said)
         assert got.status is SECURE, (name, rrtype, got.reason)

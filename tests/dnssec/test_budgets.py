@@ -366,3 +366,11 @@ def test_records_mixed_of_honest_answers_are_never_worth_more_than_those() -> No
             assert within_budget(dialogue, verdict)
             assert verdict.status in (status, INSECURE)
             assert verdict.status is status or kind == "opt-out"
+
+
+@pytest.mark.parametrize("count", [256, 257])
+def test_rrset_of_more_records_than_any_honest_one_is_refused_D1(count: int) -> None:
+    addresses = [f"192.0.{n >> 8}.{n & 255}" for n in range(count)]
+    talk = Dialogue(SignedZones({"secure.test": {"many": {"A": addresses}}}))
+    verdict = talk.judge("many.secure.test")
+    assert verdict.status is SECURE if count == 256 else refuses(verdict)

@@ -229,3 +229,12 @@ async def test_route_is_not_validated_and_keeps_its_own_partition_C4(
         assert sent.question == (Question(from_text(WWW), RRType.A),)
         assert not sent.cd
         assert not [question for question in questions_of(a) if "secure" in question]
+
+
+async def test_name_that_compact_denial_denies_does_not_exist_for_clients_without_do_9824_3(
+    alone: Stage,
+) -> None:
+    for name, plain in (("no.compact.test", RCode.NXDOMAIN), ("www.compact.test", RCode.NOERROR)):
+        for _ in range(2):  # asked, then from the cache
+            assert (await alone.ask(name, RRType.MX, do=True)).rcode == RCode.NOERROR
+            assert (await alone.ask(name, RRType.MX)).rcode == plain
