@@ -264,8 +264,9 @@ class _Judge:
         """Give the zone that must have signed ``rrset``, or whose status decides over it.
 
         It is the signer, if that is a zone around the RRset and no other begins between the two
-        (RFC 4035 §5.3.1). Whether one begins at the owner itself is looked at if it is known, not
-        asked: that would be a question for every name, and a zone above it has signed.
+        (RFC 4035 §5.3.1). Names between are asked for; if that fails, the signature stands, for an
+        alias there may lead to where no answer comes from. Whether a zone begins at the owner itself
+        is looked at if it is known, not asked: that would be a question for every name.
         Without a signature it is whatever the DS records lead to.
         """
         chain = self._chain
@@ -277,14 +278,12 @@ class _Judge:
                 return zone
             if zone.name == signer:
                 if owner != signer and parent(owner) != signer:
-                    zone = yield from chain.walk(parent(owner), with_keys=False)
-                break
-        else:
-            return (yield from chain.walk(above, with_keys=False))
-        deepest = chain.find(above)
-        if deepest is not None and len(deepest.name) > len(zone.name):
-            return deepest
-        return zone
+                    yield from chain.walk(parent(owner), with_keys=False)
+                deepest = chain.find(above)
+                if deepest is None or len(deepest.name) <= len(signer):
+                    return zone
+                return zone if deepest.status is Status.INDETERMINATE else deepest
+        return (yield from chain.walk(above, with_keys=False))
 
     def _around(self, name: bytes, signers: Iterable[bytes]) -> list[bytes]:
         """Give the two deepest of the signers that can be a zone around ``name``.

@@ -137,6 +137,15 @@ def test_a_name_far_below_its_zone_takes_one_look_at_what_is_between_D5() -> Non
     assert dialogue.asked == []
 
 
+def test_a_name_between_that_nobody_answers_for_takes_nothing_from_a_signature_D5() -> None:
+    """The upstream follows an alias even when asked for a DS, here until it gives up."""
+    lab = SignedZones({"a.test": {"x": {"CNAME": "x"}, "www.x": {"A": "192.0.2.1"}}})
+    dialogue = Dialogue(lab)
+    assert dialogue.honest(Question(NAME("x.a.test"), T.DS)).rcode == RCode.SERVFAIL
+    assert dialogue.judge("www.x.a.test").status is SECURE
+    assert dialogue.judge("www.x.a.test", T.A, tampered("www.x.a.test", T.A)).status is BOGUS
+
+
 @pytest.mark.parametrize("following", ["aaa.test", "a.test.other", "a.a.test", "test"])
 def test_an_nsec_that_leads_out_of_its_zone_or_back_proves_nothing_D6(
     dialogue: Dialogue, following: str
