@@ -82,7 +82,7 @@ def measure(module: str, sample: int | None, seed: int, at_once: int) -> Score:
 
     def job(tests: str, cpu_s: int, mutant: Mutant | None = None) -> Job:
         code = mutant.compile(tree, str(path)) if mutant else compile(tree, str(path), "exec")
-        return Job(f"{PACKAGE}.{module}", code, f"tests/dnssec/{tests}.py", cpu_s)
+        return Job(f"{PACKAGE}.{module}", code, f"tests/{tests}.py", cpu_s)
 
     say(f"{module}: {count} of {len(possible)} changes")
     for tests in TARGETS[module]:

@@ -23,7 +23,7 @@ from types import CodeType, ModuleType
 import hypothesis
 import pytest
 
-EXAMPLES = 40
+EXAMPLES = 25
 """What a property tries; the same ones each time."""
 
 BUSY = 3.0

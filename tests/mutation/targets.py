@@ -1,21 +1,50 @@
 """Which tests concern which module of secdns.dnssec: fast ones first, because one failure is enough."""
 
 TARGETS: dict[str, tuple[str, ...]] = {
-    "algorithms": ("test_algorithms", "test_rrsig"),
-    "canonical": ("test_canonical", "test_rrsig"),
-    "rrsig": ("test_rrsig", "test_rrsig_properties"),
-    "anchors": ("test_anchors", "test_roll"),
-    "roll": ("test_roll",),
-    "times": ("test_times", "test_rrsig"),
-    "existence": ("test_denial_records", "test_denial_rules", "test_denial_worked"),
-    "nsec": ("test_denial_records", "test_denial_rules", "test_denial_worked", "test_denial_properties"),
-    "nsec3": (
-        "test_denial_records",
-        "test_denial_limits",
-        "test_denial_rules",
-        "test_denial_worked",
-        "test_denial_properties",
+    "algorithms": ("dnssec/test_algorithms", "dnssec/test_rrsig"),
+    "canonical": ("dnssec/test_rrsig", "dnssec/test_canonical"),
+    "rrsig": ("dnssec/test_rrsig", "dnssec/test_algorithms", "dnssec/test_rrsig_properties"),
+    "anchors": ("dnssec/test_anchors", "dnssec/test_roll"),
+    "roll": ("dnssec/test_roll",),
+    "times": ("dnssec/test_times", "dnssec/test_rrsig"),
+    "existence": ("dnssec/test_denial_records", "dnssec/test_denial_rules", "dnssec/test_denial_worked"),
+    "nsec": (
+        "dnssec/test_denial_records",
+        "dnssec/test_denial_rules",
+        "dnssec/test_denial_worked",
+        "dnssec/test_denial_properties",
     ),
-    "denial": ("test_denial_rules", "test_denial_limits", "test_denial_worked", "test_denial_properties"),
+    "nsec3": (
+        "dnssec/test_denial_records",
+        "dnssec/test_denial_limits",
+        "dnssec/test_denial_rules",
+        "dnssec/test_denial_worked",
+        "dnssec/test_denial_properties",
+    ),
+    "denial": (
+        "dnssec/test_denial_rules",
+        "dnssec/test_denial_limits",
+        "dnssec/test_denial_worked",
+        "dnssec/test_denial_properties",
+    ),
+    "keys": ("dnssec/test_chain", "dnssec/test_blame"),
+    "rrsets": ("dnssec/test_chain", "dnssec/test_validator_faults", "dnssec/test_validator_answers"),
+    "chain": (
+        "dnssec/test_chain",
+        "dnssec/test_blame",
+        "dnssec/test_validator_faults",
+        "dnssec/test_validator_answers",
+        "dnssec/test_budgets",
+        "dnssec/test_validator_tampering",
+    ),
+    "validator": (
+        "dnssec/test_validator_faults",
+        "dnssec/test_validator_answers",
+        "dnssec/test_blame",
+        "dnssec/test_chain",
+        "dnssec/test_budgets",
+        "dnssec/test_validator_tampering",
+    ),
+    "aggressive": ("validation/test_validation_aggressive",),
 }
-"""Module -> test files in tests/dnssec."""
+"""Module -> files below tests/."""
