@@ -4,13 +4,16 @@ import dns.dnssec
 import dns.name
 import dns.rdata
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from dns.rdtypes.ANY.DNSKEY import DNSKEY
 from hypothesis import given
 from hypothesis import strategies as st
 
 from secdns.dns.name import from_text
 from secdns.dnssec.algorithms import (
+    _ALGORITHMS,
     Policy,
+    _Algorithm,
     digest,
     digest_size,
     is_supported,
@@ -78,8 +81,24 @@ def test_digests_count_by_the_table_9905_1(
     assert (made and len(made)) == size
 
 
+def _refuse(signature: bytes, data: bytes) -> bool:
+    raise UnsupportedAlgorithm("as the library does on RHEL")
+
+
+def test_an_algorithm_that_the_library_refuses_only_to_check_with_is_not_supported_4035_10(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(_ALGORITHMS, 250, _Algorithm(lambda public_key: _refuse, sample=b"key"))
+    assert not is_supported(250)
+    assert load_key(250, b"key") is None
+
+
 def test_key_tag_of_the_example_is_right_4034() -> None:
     assert key_tag(DSKEY) == DSKEY_TAG
+
+
+def test_key_tag_of_rsa_md5_is_taken_from_the_modulus_4034() -> None:
+    assert key_tag(bytes.fromhex("0100 03 01 0103 aabbccddeeff")) == 0xDDEE
 
 
 @pytest.mark.parametrize("digest_type", DSKEY_DIGESTS)
@@ -180,6 +199,8 @@ def rsa_octets(exponent: int, modulus_bits: int, *, long_form: bool = False) -> 
     [
         pytest.param(8, rsa_octets(65537, 512), True, id="512 bits for SHA-256"),
         pytest.param(8, rsa_octets(65537, 511), False, id="511 bits for SHA-256"),
+        pytest.param(5, rsa_octets(65537, 512), True, id="512 bits for SHA-1"),
+        pytest.param(5, rsa_octets(65537, 511), False, id="511 bits for SHA-1"),
         pytest.param(10, rsa_octets(65537, 1024), True, id="1024 bits for SHA-512"),
         pytest.param(10, rsa_octets(65537, 1023), False, id="1023 bits for SHA-512"),
         pytest.param(8, rsa_octets(65537, 4096), True, id="4096 bits"),

@@ -181,6 +181,13 @@ def test_key_is_read_from_text_4034_2() -> None:
     assert parse(text.replace(" 13 ", " ECDSAP256SHA256 ")) == signer.key
 
 
+def test_the_largest_numbers_are_read() -> None:
+    assert parse(". IN DS 65535 255 255 AB") == DS(ROOT, 65535, 255, 255, b"\xab")
+    key = parse(". IN DNSKEY 65407 3 255 AAAA")  # every flag but REVOKE
+    assert isinstance(key, Key)
+    assert (key.flags, key.algorithm) == (65407, 255)
+
+
 @pytest.mark.parametrize("anchor", [*BUILT_IN, DSKEY_DS, Signer(flags=KSK).key], ids=shown)
 def test_text_survives(anchor: DS | Key) -> None:
     assert parse(shown(anchor)) == anchor

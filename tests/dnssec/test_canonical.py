@@ -60,6 +60,38 @@ def test_names_fold_where_the_rfc_lists_the_type_4034_1(rrtype: int, rdata: byte
     assert canonical_rdata(rrtype, want) == want
 
 
+# type -> octets before its names, octets after them
+AROUND_NAMES = {
+    "NS": (RRType.NS, 0, 0),
+    "MD": (RRType.MD, 0, 0),
+    "MF": (RRType.MF, 0, 0),
+    "CNAME": (RRType.CNAME, 0, 0),
+    "SOA": (RRType.SOA, 0, 20),
+    "MB": (RRType.MB, 0, 0),
+    "MG": (RRType.MG, 0, 0),
+    "MR": (RRType.MR, 0, 0),
+    "PTR": (RRType.PTR, 0, 0),
+    "MINFO": (RRType.MINFO, 0, 0),
+    "MX": (RRType.MX, 2, 0),
+    "RP": (RRType.RP, 0, 0),
+    "AFSDB": (RRType.AFSDB, 2, 0),
+    "RT": (RRType.RT, 2, 0),
+    "PX": (RRType.PX, 2, 0),
+    "SRV": (RRType.SRV, 6, 0),
+    "KX": (RRType.KX, 2, 0),
+    "DNAME": (RRType.DNAME, 0, 0),
+}
+
+
+@pytest.mark.parametrize(("rrtype", "before", "after"), AROUND_NAMES.values(), ids=AROUND_NAMES)
+def test_every_octet_where_names_stand_is_folded_and_no_other_4034_1(
+    rrtype: int, before: int, after: int
+) -> None:
+    for size in (0, 1, 30):  # no names at all, but nothing here looks at that
+        rdata = b"A" * before + b"A" * size + b"A" * after
+        assert canonical_rdata(rrtype, rdata) == b"A" * before + b"a" * size + b"A" * after
+
+
 # MD, MF, MB, MG, MR, MINFO, SIG, NXT and A6 are opaque to dnspython.
 ORACLE = {
     "NS": (b"", 1, b""),

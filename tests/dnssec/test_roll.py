@@ -11,7 +11,7 @@ from secdns import BUILT_AT
 from secdns.dns.message import Record
 from secdns.dns.name import ROOT
 from secdns.dnssec.algorithms import digest
-from secdns.dnssec.anchors import BUILT_IN, DS, Anchor, parse
+from secdns.dnssec.anchors import BUILT_IN, DS, Anchor, parse, shown
 from secdns.dnssec.limits import ANCHOR_KEYS, SIGNATURES, Budget
 from secdns.dnssec.roll import HOLD_DOWN_S, Roll, State, refresh_s, restore
 from secdns.dnssec.rrsig import REVOKE, Key, read_signature
@@ -83,6 +83,10 @@ def test_a_new_key_waits_for_the_original_ttl_where_that_is_longer_5011_1() -> N
     roll = seen(roll, WALL + 39 * DAY, OLD, NEW, ttl=40 * DAY)
     assert states(roll)[NEW.key.tag] is State.PENDING
     assert states(seen(roll, WALL + 40 * DAY, OLD, NEW))[NEW.key.tag] is State.VALID
+
+
+def test_the_hold_down_is_thirty_days_5011_1() -> None:
+    assert HOLD_DOWN_S == 30 * DAY
 
 
 def test_a_new_key_that_goes_away_begins_anew_5011_1() -> None:
@@ -259,9 +263,12 @@ def broken() -> dict[str, object]:
         "unknown state": {**good, "keys": [{**key, "state": "trusted"}]},
         "no hexadecimal": {**good, "keys": [{**key, "rdata": "xy"}]},
         "no key": {**good, "keys": [{**key, "rdata": "0101"}]},
+        "no public key": {**good, "keys": [{**key, "rdata": "0101030d"}]},
+        "key that is no text": {**good, "keys": [{**key, "rdata": 257}]},
         "revoked form": {**good, "keys": [{**key, "rdata": OLD_REVOKED.key.rdata.hex()}]},
         "no due time": {**good, "keys": [{**key, "due": None}]},
         "origin that is no text": {**good, "origin": [1]},
+        "origin that is text in part": {**good, "origin": [shown(OLD.key), 1]},
         "origin that is no anchor": {**good, "origin": [". IN A 192.0.2.1"]},
     }
 
@@ -270,6 +277,13 @@ def broken() -> dict[str, object]:
 def test_a_broken_file_is_refused(case: str) -> None:
     with pytest.raises(FormatError):
         restore(broken()[case], ZONE, START.origin, built_at=0)
+
+
+@pytest.mark.parametrize("count", [1, ANCHOR_KEYS.most])
+def test_a_file_of_as_many_keys_as_may_be_is_read(count: int) -> None:
+    key = {"rdata": "0101030dff", "state": "valid", "due": 0}  # the shortest there can be
+    saved = {**SAVED.to_dict(WALL), "keys": [key] * count}
+    assert len(restore(saved, ZONE, START.origin, built_at=0).tracked) == count
 
 
 json_values = st.recursive(

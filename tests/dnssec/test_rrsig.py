@@ -514,6 +514,38 @@ def test_reason_is_the_one_that_helps_most(case: str) -> None:
     assert check(a(), rrsigs[::-1], keys) == Reason(code, text)
 
 
+def failing() -> dict[str, tuple[Record, str]]:
+    """Give RRSIGs that fail in ways of their own, and how the reason ends."""
+    nsec = [Record(from_text("a.b.example.test"), RRType.NSEC, RRClass.IN, 300, ZONE + b"\0\1\x40")]
+    revoked, unusable = Signer(flags=ZSK | 0x80), Signer(DNSSECAlgorithm.RSASHA1)
+    return {
+        "backwards": (Signer().sign(a(), expiration=WALL - 2 * DAY), "expires before it is valid"),
+        "labels": (Signer().sign(a(), count=1), "counts 1 labels"),
+        "wildcard": (Signer().sign(nsec, count=3), "is that of a wildcard"),
+        "revoked": (revoked.sign(a()), f"key {revoked.key.tag} of example.test., which is revoked"),
+        "unusable": (unusable.sign(a()), "which cannot be used: algorithm 5"),
+    }
+
+
+@pytest.mark.parametrize("case", failing())
+def test_reason_says_what_is_wrong_with_the_signature(case: str) -> None:
+    rrsig, text = failing()[case]
+    records = [Record(rrsig.name, read_signature(rrsig).covered, RRClass.IN, 300, ZONE + b"\0\1\x40")]
+    keys = [Signer().key, Signer(flags=ZSK | 0x80).key, read_key(Signer(DNSSECAlgorithm.RSASHA1).dnskey)]
+    outcome = check(records, [rrsig], keys)
+    assert isinstance(outcome, Reason)
+    assert outcome.text.endswith(text)
+
+
+def test_of_signatures_that_fail_alike_the_first_is_told() -> None:
+    signer = Signer()
+    other = signer.sign(a(), inception=WALL - 20 * DAY, expiration=WALL - 8 * DAY)
+    for rrsigs, days in (([expired(signer), other], 6), ([other, expired(signer)], 8)):
+        outcome = check(a(), rrsigs, [signer.key])
+        assert isinstance(outcome, Reason)
+        assert f"expired {days} days ago" in outcome.text
+
+
 def test_reason_is_that_of_the_key_that_comes_closest() -> None:
     signer = Signer(ED25519)
     records = a()
