@@ -10,85 +10,38 @@ import contextlib
 import socket
 import ssl
 from abc import abstractmethod
-from collections.abc import Iterable
 from typing import Final, TypeVar, cast
 
-from secdns.errors import ConnectError, ConnectionLost, DeadlineExceeded, TransportError
-from secdns.transport import Waiter
+from secdns.errors import ConnectionLost, TransportError
+from secdns.transport import Facts
+from secdns.transport.conversation import Conversation, Owner
 from secdns.transport.tls import Identity
 
-IDLE_S: Final = 10.0  # then we close: keepalives wake radios, and a ticket makes reconnecting cheap
-MAX_MISSES: Final = 2  # deadlines missed in a row with nothing received: the peer is gone (threat R8)
 MAX_UNSENT: Final = 256 * 1024  # octets; a peer that makes us talk but never reads (fact M14)
 MAX_WORDLESS: Final = 64 * 1024  # octets of TLS in a row with none for us; a record has 16 KB, a ticket 1
 RECEIVE_SIZE: Final = 16 * 1024  # octets a turn; bounds what one callback may have to look at (fault F33)
 RECORD_SIZE: Final = 16 * 1024  # plaintext of one TLS record at most (RFC 8446 §5.1)
-NEVER: Final = float("inf")
 
 
-class Owner:
-    """What a connection tells whoever opened it."""
-
-    def retired(self, connection: "Connection") -> None:
-        """Take no new queries to this connection."""
-
-    def ended(self, connection: "Connection", error: TransportError) -> None:
-        """Forget this connection: its socket is closed."""
-
-
-class Connection(asyncio.BufferedProtocol):
-    """One TLS connection; a subclass says what its octets mean.
-
-    From ``opened`` on it is in one of three states: accepting, retired (answers are awaited, new
-    queries go elsewhere), ended. The subclass calls ``watch`` with each new deadline and gives
-    what is unanswered in ``unanswered``.
-    """
+class Connection(Conversation, asyncio.BufferedProtocol):
+    """One TLS connection over TCP; a subclass says what its octets mean."""
 
     def __init__(self, identity: Identity, owner: Owner, peer: str) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.peer = peer
-        self.accepting = False
-        self.asked = 0
-        self.answered = 0
-        self.error: TransportError | None = None  # why it ended
-        self.was_dropped = False  # by our own will
-        self.was_sent_away = False  # the peer asked us to go
-        self.was_cut_short = False  # the peer closed in good order, but owed answers
-        self.ready: asyncio.Future[None] = self.loop.create_future()
-        self.closed: asyncio.Future[None] = self.loop.create_future()
+        super().__init__(owner, peer)
         self._identity = identity
-        self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = identity.start(self._incoming, self._outgoing)
         self._buffer = memoryview(bytearray(RECEIVE_SIZE))
         self._is_open = False
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = NEVER
-        self._misses = 0
-        self._heard_at = 0.0
         self._wordless = 0  # octets received since the last that TLS had for us
 
     # what a subclass says
 
-    def opened(self) -> None:
-        """The handshake is over and the peer is who it should be."""
-
     @abstractmethod
     def received(self, data: bytes) -> None:
         """Take octets; call ``fail`` if they cannot be right."""
-
-    @abstractmethod
-    def unanswered(self) -> Iterable[tuple[int, Waiter, float]]:
-        """Give a key, the future and the deadline of each query that waits; done futures too."""
-
-    def expired(self, key: int) -> None:
-        """Take note that this query's deadline has passed or that nobody waits for it any more."""
-
-    def is_drained(self) -> bool:
-        """Tell whether a retired connection has nothing left to wait for."""
-        return all(future.done() for _, future, _ in self.unanswered())
 
     # what a subclass uses
 
@@ -97,13 +50,15 @@ class Connection(asyncio.BufferedProtocol):
         """Tell whether the socket is not ours yet."""
         return self._transport is None and not self.closed.done()
 
-    @property
-    def tls(self) -> ssl.SSLObject:
-        return self._tls
-
-    @property
-    def idle_s(self) -> float:
-        return IDLE_S
+    def facts(self) -> Facts:
+        cipher = self._tls.cipher()
+        return Facts(
+            alpn=self._tls.selected_alpn_protocol(),
+            tls_version=self._tls.version(),
+            cipher=cipher[0] if cipher else None,
+            peer=self.peer,
+            resumed=bool(self._tls.session_reused),
+        )
 
     def send(self, *records: bytes) -> None:
         """Encrypt and send all that there is to say in this turn, in one write.
@@ -123,35 +78,15 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._write_out(transport)
 
-    def watch(self, deadline: float) -> None:
-        """Wake up at ``deadline`` at the latest. Call it only if ``deadline < alarm_at``."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm_at = deadline
-        self._alarm = self.loop.call_at(deadline, self._on_alarm)
-
     def heard_answer(self) -> None:
         """Note the first answer: from now on the connection is known to be good."""
         self._identity.keep(self._tls)
-
-    def retire(self) -> None:
-        """Take no new queries; end as soon as nothing is unanswered."""
-        if self.accepting:
-            self.accepting = False
-            self._owner.retired(self)
-        if self.error is None and self.is_drained():
-            self.close()
 
     def fail(self, error: TransportError) -> None:
         """End at once; what is unanswered ends with ``error``."""
         self._end(error)
         if self._transport is not None:
             self._transport.abort()
-
-    def abort(self) -> None:
-        """End at once, by our own will."""
-        self.was_dropped |= self.error is None
-        self.fail(ConnectionLost(f"connection to {self.peer} was dropped"))
 
     def close(self) -> None:
         """End politely: say so to the peer, then close (RFC 8446 §6.1)."""
@@ -189,8 +124,7 @@ class Connection(asyncio.BufferedProtocol):
             self._shake_hands()
             if not self._is_open:
                 return
-        self._misses = 0
-        self._heard_at = self.loop.time()
+        self._heard()
         self._wordless += nbytes
         read = self._tls.read
         records = []
@@ -268,60 +202,7 @@ class Connection(asyncio.BufferedProtocol):
             self._end(failure)
             transport.close()
         elif self._is_open:
-            self.accepting = True
-            self._heard_at = self.loop.time()
-            self.watch(self._heard_at + self.idle_s)
-            self.opened()
-            if not self.ready.done():
-                self.ready.set_result(None)
-
-    def _end(self, error: TransportError) -> TransportError:
-        """Stop: no new query, no timer, an end for everyone who waits. Give the first reason."""
-        if self.error is not None:
-            return self.error
-        self.error = error
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        self._alarm_at = NEVER
-        if not self.ready.done():
-            cannot = error if not isinstance(error, ConnectionLost) else _not_connected(error)
-            self.ready.set_exception(cannot)
-            self.ready.exception()  # whoever dialled may have been cancelled
-        if self.accepting:
-            self.accepting = False
-            self._owner.retired(self)
-        for _, future, _ in list(self.unanswered()):
-            if not future.done():
-                future.set_exception(again(error))
-        return error
-
-    def _on_alarm(self) -> None:
-        """End what is overdue, then sleep until the next deadline or the end of patience."""
-        now = self.loop.time()
-        self._alarm = None
-        self._alarm_at = next_at = NEVER
-        for key, future, deadline in list(self.unanswered()):
-            if future.done():
-                self.expired(key)
-            elif deadline > now:
-                next_at = min(next_at, deadline)
-            else:
-                self._misses += 1
-                future.set_exception(DeadlineExceeded(f"{self.peer} did not answer in time"))
-                self.expired(key)
-        if self.error is not None:
-            return
-        if self._misses >= MAX_MISSES:
-            self.fail(ConnectionLost(f"{self.peer} fell silent"))
-        elif next_at < self._alarm_at:
-            self.watch(next_at)
-        elif self._alarm_at < NEVER:
-            pass  # who heard of a failure has asked again
-        elif not self.accepting or now >= self._heard_at + self.idle_s:
-            self.close()
-        else:
-            self.watch(self._heard_at + self.idle_s)
+            self._open()
 
 
 C = TypeVar("C", bound=Connection)
@@ -342,14 +223,3 @@ async def handshake(connection: C, opened: socket.socket) -> C:
             opened.close()
         raise
     return connection
-
-
-def again(error: TransportError) -> TransportError:
-    """Give a copy to raise: one exception object raised in many tasks would collect their tracebacks."""
-    copy = type(error)(str(error), hint=error.hint, retry_after_s=error.retry_after_s)
-    copy.__cause__ = error
-    return copy
-
-
-def _not_connected(error: ConnectionLost) -> ConnectError:
-    return ConnectError(f"no TLS handshake: {error}")

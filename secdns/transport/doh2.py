@@ -36,7 +36,8 @@ from secdns.errors import (
     TransportError,
 )
 from secdns.transport import Facts, Lookup, Waiter
-from secdns.transport.connection import Connection, Owner, again, handshake
+from secdns.transport.connection import Connection, handshake
+from secdns.transport.conversation import Owner, again
 from secdns.transport.dial import addresses_of, dial
 from secdns.transport.doh import MAX_BODY, read_answer, request_headers
 from secdns.transport.http2 import CONNECTION_WINDOW, Client, FrameCounter, Header

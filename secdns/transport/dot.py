@@ -15,7 +15,8 @@ from secdns.dns.peek import reply_matches
 from secdns.endpoint import Endpoint
 from secdns.errors import ConnectionLost, Overloaded, ProtocolError
 from secdns.transport import Facts, Lookup, Waiter
-from secdns.transport.connection import Connection, Owner, handshake
+from secdns.transport.connection import Connection, handshake
+from secdns.transport.conversation import Owner
 from secdns.transport.dial import addresses_of, dial
 from secdns.transport.link import Link
 from secdns.transport.tls import Identity

@@ -8,11 +8,12 @@ but is given no more queries at a time than it answers (fault F28).
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final, Generic, TypeVar
 
 from secdns.errors import ConnectError, ConnectionLost, DeadlineExceeded, Overloaded, TransportError
 from secdns.transport import Facts
-from secdns.transport.connection import Connection, Owner, again
+from secdns.transport.conversation import Conversation, Owner, again
 
 CONNECT_LIMIT_S: Final = 5.0  # one connect in all; nobody waits longer than his own deadline
 MIN_INTERVAL_S: Final = 0.05  # between two connects: 20 a second at most (fault F28)
@@ -23,7 +24,7 @@ MAX_RETIRED: Final = 16  # connections that only finish what they have
 MAX_QUOTA: Final = 8  # answers before a close that are few enough to be a habit of the upstream
 QUOTA_LIFE_S: Final = 60.0
 
-C = TypeVar("C", bound=Connection)
+C = TypeVar("C", bound=Conversation)
 Connect = Callable[[Owner, float], Awaitable[C]]
 
 
@@ -40,7 +41,7 @@ class Link(Owner, Generic[C]):
         self.alt_svc: str | None = None  # what the upstream last offered (RFC 7838)
         self.quota: int | None = None  # queries one connection is given, None for any number
         self._connect = connect
-        self._alive: dict[Connection, None] = {}  # accepting or retired; in order of age
+        self._alive: dict[Conversation, None] = {}  # accepting or retired; in order of age
         self._opening: asyncio.Task[None] | None = None
         self._answered = 0  # on connections that have ended
         self._waiting = 0
@@ -82,11 +83,16 @@ class Link(Owner, Generic[C]):
                 raise again(error) if isinstance(error, TransportError) else error
         return self.current
 
-    def retired(self, connection: Connection) -> None:
+    @property
+    def has_spare(self) -> bool:
+        """Tell whether a connection may be given up for new queries because it has enough to do."""
+        return len(self._alive) < MAX_RETIRED // 2
+
+    def retired(self, connection: Conversation) -> None:
         if self.current is connection:
             self.current = None
 
-    def ended(self, connection: Connection, error: TransportError) -> None:
+    def ended(self, connection: Conversation, error: TransportError) -> None:
         """Draw the lesson from how a connection ended."""
         if connection in self._alive:
             del self._alive[connection]
@@ -126,14 +132,8 @@ class Link(Owner, Generic[C]):
         connection = self.latest
         if connection is None:
             return Facts()
-        tls = connection.tls
-        cipher = tls.cipher()
-        return Facts(
-            alpn=tls.selected_alpn_protocol(),
-            tls_version=tls.version(),
-            cipher=cipher[0] if cipher else None,
-            peer=connection.peer,
-            resumed=bool(tls.session_reused),
+        return replace(
+            connection.facts(),
             handshakes=self.handshakes,
             exchanges=self._answered + sum(alive.answered for alive in self._alive),
             alt_svc=self.alt_svc,

@@ -7,7 +7,8 @@ from typing import NoReturn, TypeVar
 
 from secdns.endpoint import parse
 from secdns.errors import ConnectError, TransportError
-from secdns.transport.connection import Connection, Owner
+from secdns.transport.connection import Connection
+from secdns.transport.conversation import Owner
 from secdns.transport.doh2 import DoH2Connection
 from secdns.transport.dot import DoTConnection
 from secdns.transport.link import Link

@@ -204,7 +204,7 @@ async def test_one_miss_or_a_cancelled_exchange_leaves_the_connection_R8(
 async def test_idle_connection_is_closed_by_us(
     up: FakeUpstream, reach: Reach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("secdns.transport.connection.IDLE_S", 0.05)
+    monkeypatch.setattr("secdns.transport.conversation.IDLE_S", 0.05)
     transport = reach(up.endpoint("tls"))
     await ask(transport)
     await wait_until(lambda: up.open_connections == 0)
