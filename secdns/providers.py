@@ -22,6 +22,7 @@ ClientSubnet = Literal["yes", "no", "anonymised", "partial", "unknown"]
 DATA_FILE: Final = Path(__file__).with_name("providers.toml")
 
 TRANSPORTS: Final = ("doh", "dot", "doh3", "doq")
+AUTO: Final = ("doh", "dot")  # port 853 is easily blocked, 443 is not
 """The names that ``transport`` of an upstream can have; DoH first, port 853 is easily blocked."""
 
 DEFAULT: Final = ("quad9", "cloudflare-malware")
@@ -55,6 +56,11 @@ class Provider:
     ecs: ClientSubnet
     endpoints: Mapping[str, Endpoint]
     addresses: tuple[str, ...]
+
+    @property
+    def auto(self) -> tuple[Endpoint, ...]:
+        """The endpoints to use when nobody asked for a transport, the preferred one first."""
+        return tuple(self.endpoints[one] for one in AUTO if one in self.endpoints)
 
     @property
     def transports(self) -> tuple[str, ...]:

@@ -160,10 +160,7 @@ class Groups:
         """Give the defaults; dialled at addresses of their own, they may even be what is sought."""
         catalogue = PROVIDERS()
         return self._group(
-            (name, end)
-            for name in DEFAULT
-            for end in catalogue[name].endpoints.values()
-            if _can_bootstrap(end)
+            (name, end) for name in DEFAULT for end in catalogue[name].auto if _can_bootstrap(end)
         )
 
 

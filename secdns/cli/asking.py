@@ -264,7 +264,7 @@ def _named(text: str, config_file: str | None) -> tuple[Endpoint, ...]:
     if text in configured:
         return configured[text]
     if text in known:
-        return tuple(e for e in known[text].endpoints.values() if e.scheme in SCHEMES)
+        return known[text].auto
     near = difflib.get_close_matches(text, [*configured, *known], n=1)
     if near:
         hint = f"did you mean @{near[0]}?"

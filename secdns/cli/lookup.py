@@ -8,7 +8,7 @@ from secdns.bootstrap import Bootstrap
 from secdns.dns.edns import pad
 from secdns.endpoint import Endpoint
 from secdns.errors import ConnectError, TransportError
-from secdns.transport import SCHEMES, Transport, open_transport
+from secdns.transport import Transport, open_transport
 
 
 def built_in() -> tuple[Endpoint, ...]:
@@ -17,10 +17,7 @@ def built_in() -> tuple[Endpoint, ...]:
 
     known = providers.PROVIDERS()
     return tuple(
-        endpoint
-        for name in providers.DEFAULT
-        for endpoint in known[name].endpoints.values()
-        if endpoint.scheme in SCHEMES and endpoint.is_encrypted and endpoint.addresses
+        endpoint for name in providers.DEFAULT for endpoint in known[name].auto if endpoint.addresses
     )
 
 

@@ -17,7 +17,6 @@ from secdns.endpoint import PLAIN_SCHEMES, Endpoint
 from secdns.errors import ConfigError, Error
 
 TRANSPORTS: Final = ("auto", "doh", "dot")
-AUTO: Final = ("doh", "dot")  # port 853 is easily blocked, 443 is not
 SCHEMES: Final = ("https", "tls", "udp", "tcp")
 _LATER_SCHEMES: Final = {"h3": "DNS over HTTP/3", "quic": "DNS over QUIC"}
 _OWN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -102,9 +101,11 @@ def _named_upstream(table: Table, given: str | None, transport: str) -> Upstream
 
 
 def _builtin(provider: str, transport: str = "auto") -> UpstreamConfig:
-    endpoints = providers.PROVIDERS()[provider].endpoints
-    wanted = AUTO if transport == "auto" else (transport,)
-    return UpstreamConfig(provider, tuple(endpoints[one] for one in wanted if one in endpoints))
+    known = providers.PROVIDERS()[provider]
+    if transport == "auto":
+        return UpstreamConfig(provider, known.auto)
+    chosen = known.endpoints.get(transport)
+    return UpstreamConfig(provider, () if chosen is None else (chosen,))
 
 
 def read_url(place: Path, url: str, problems: Problems) -> Endpoint | None:

@@ -295,7 +295,7 @@ async def test_built_in_upstreams_help_where_no_address_is_known_even_if_they_ar
 ) -> None:
     zone = {"up.test": {"@": {"A": "127.0.0.1"}, "www": {"A": "192.0.2.1"}}}
     async with FakeUpstream(zone, hostname=hostname) as builtin, FakeUpstream(zone, hostname="up.test") as up:
-        catalogue: dict[str, Any] = {"it": SimpleNamespace(endpoints={"dot": builtin.endpoint("tls")})}
+        catalogue: dict[str, Any] = {"it": SimpleNamespace(auto=(builtin.endpoint("tls"),))}
         monkeypatch.setattr("secdns.routing.PROVIDERS", lambda: catalogue)
         monkeypatch.setattr("secdns.routing.DEFAULT", ("it",))
         played = Reloaded(groups, nameless(up))
@@ -310,7 +310,7 @@ async def test_upstreams_that_need_each_other_end_in_words_not_in_a_circle_F30(
 ) -> None:
     async with FakeUpstream(hostname="one.test") as one, FakeUpstream(hostname="two.test") as two:
         dead = one.endpoint("tls", "dead.test")
-        catalogue: dict[str, Any] = {"it": SimpleNamespace(endpoints={"dot": dead})}
+        catalogue: dict[str, Any] = {"it": SimpleNamespace(auto=(dead,))}
         monkeypatch.setattr("secdns.routing.PROVIDERS", lambda: catalogue)
         monkeypatch.setattr("secdns.routing.DEFAULT", ("it",))
         routing = groups.build(read(nameless(one, "one"), nameless(two, "two")), Hosts())
