@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import struct
+from abc import abstractmethod
 from asyncio.trsock import TransportSocket
 from collections.abc import Callable
 from typing import ClassVar, Literal, cast
@@ -12,8 +13,8 @@ from secdns.testing.core import Core, Handshake
 from secdns.testing.faults import Faults
 
 
-class Connection(asyncio.Protocol):
-    """A server's side of a connection; subclasses speak the protocol.
+class Served:
+    """A server's side of a connection, whatever carries it.
 
     ``closed`` is set when the connection is gone; no timer of it runs after that.
     """
@@ -26,56 +27,20 @@ class Connection(asyncio.Protocol):
         self.number = number
         self.answers = 0
         self.closed = asyncio.Event()
-        self._transport: asyncio.Transport | None = None
         self._timers: set[asyncio.TimerHandle] = set()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self.core.open.add(self)
-        tls = transport.get_extra_info("ssl_object")
-        if isinstance(tls, ssl.SSLObject):
-            name = self.core.server_names.get(tls)
-            self.core.handshakes.append(
-                Handshake(
-                    self.scheme,
-                    self.number,
-                    tls.version(),
-                    tls.selected_alpn_protocol(),
-                    name,
-                    bool(tls.session_reused),
-                )
-            )
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
-        self._transport = None
-        self.core.open.discard(self)
-        self.closed.set()
-
     @property
+    @abstractmethod
     def is_open(self) -> bool:
         """Tell whether anything can still be written."""
-        return self._transport is not None and not self._transport.is_closing()
 
-    def write(self, data: bytes) -> None:
-        """Send octets, unless the connection is closing."""
-        if self._transport is not None and data and not self._transport.is_closing():
-            self._transport.write(data)
-
-    def close(self) -> None:
-        """Close in order: what was written goes out, TLS says goodbye, then FIN."""
-        if self._transport is not None:
-            self._transport.close()
-
+    @abstractmethod
     def abort(self, *, reset: bool = False) -> None:
-        """Close at once, with RST if ``reset``."""
-        if self._transport is None:
-            return
-        if reset:
-            linger_not(self._transport.get_extra_info("socket"))
-        self._transport.abort()
+        """Close at once; if ``reset``, as rudely as the protocol allows."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close in order."""
 
     def end(self, how: Literal["fin", "rst"]) -> None:
         """End the connection the way a fault wants it."""
@@ -120,6 +85,64 @@ class Connection(asyncio.Protocol):
         self.answers += 1
         limit = self.core.faults.close_after
         return limit is not None and self.answers >= limit
+
+    def is_gone(self) -> None:
+        """Take note that nothing is left of the connection."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self.core.open.discard(self)
+        self.closed.set()
+
+
+class Connection(Served, asyncio.Protocol):
+    """A connection over TCP; subclasses speak the protocol."""
+
+    def __init__(self, core: Core, scheme: str, number: int) -> None:
+        super().__init__(core, scheme, number)
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.core.open.add(self)
+        tls = transport.get_extra_info("ssl_object")
+        if isinstance(tls, ssl.SSLObject):
+            name = self.core.server_names.get(tls)
+            self.core.handshakes.append(
+                Handshake(
+                    self.scheme,
+                    self.number,
+                    tls.version(),
+                    tls.selected_alpn_protocol(),
+                    name,
+                    bool(tls.session_reused),
+                )
+            )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self.is_gone()
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        """Send octets, unless the connection is closing."""
+        if self._transport is not None and data and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """What was written goes out, TLS says goodbye, then FIN."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self, *, reset: bool = False) -> None:
+        if self._transport is None:
+            return
+        if reset:
+            linger_not(self._transport.get_extra_info("socket"))
+        self._transport.abort()
 
 
 def linger_not(sock: socket.socket | TransportSocket) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from secdns.iana import EDNSOption
 from secdns.testing.faults import Faults, Seen, spoil
 
 if TYPE_CHECKING:
-    from secdns.testing.connection import Connection
+    from secdns.testing.connection import Served
 
 PADDING_BLOCK = 468  # octets, of responses (RFC 8467 §4.1)
 
@@ -31,6 +32,7 @@ class Handshake:
     alpn: str | None
     server_name: str | None
     resumed: bool
+    asks_early: bool = False  # to send 0-RTT data
 
 
 class Core:
@@ -44,9 +46,11 @@ class Core:
         self.http_requests: list[tuple[tuple[str, str], ...]] = []
         self.handshakes: list[Handshake] = []
         self.failed_handshakes = 0
-        self.connections: dict[str, int] = {}
-        self.open: set[Connection] = set()
+        self.connections: Counter[str] = Counter()
+        self.open: set[Served] = set()
         self.server_names: WeakKeyDictionary[ssl.SSLObject, str] = WeakKeyDictionary()  # from SNI
+        self.cancelled: list[tuple[str, int]] = []  # scheme and code of each STOP_SENDING
+        self.goodbyes: list[tuple[str, int]] = []  # scheme and code of each CONNECTION_CLOSE over QUIC
         self.held: list[Callable[[], None]] = []
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 

@@ -25,6 +25,20 @@ class Seen:
     connection: int
 
 
+Oddity = Literal[
+    "fin",  # the end of the stream alone
+    "two",  # two messages on the stream
+    "zero",  # a length prefix that says 0
+    "short",  # an octet less than the prefix says
+    "keepalive",  # an answer with edns-tcp-keepalive
+    "uni",  # a stream of the server's own in one direction
+    "both-ways",  # one in both
+    "hole",  # one octet as far behind a hole as flow control allows, again and again
+    "chasm",  # one octet at 2**28 - 1, whatever flow control allows
+    "chatter",  # 2,000 packets that say nothing, then the answer
+]
+
+
 @dataclass(slots=True)
 class Faults:
     """The knobs of one FakeUpstream; every default means "behave well".
@@ -76,6 +90,14 @@ class Faults:
     body: bytes | None = None  # instead of the DNS message
     no_end_stream: bool = False  # the body comes, its end never does
     trailers: Mapping[str, str] = field(default_factory=dict)
+
+    # QUIC
+    stream_credit: int | None = None  # streams that a connection may open in all; never raised
+    max_outstanding: int | None = None  # with more unanswered a connection falls silent for good
+    keeps_streams: bool = False  # never end a stream whose query was cancelled
+    retry: Literal["once", "always"] | None = None  # make clients prove their address
+    only_version: int | None = None  # speak this version of QUIC only
+    oddity: Oddity | None = None  # instead of the answer
 
     def take(self, seen: Seen) -> "Faults":
         """Give the faults that hold for this query: these, or none; ``times`` counts down."""

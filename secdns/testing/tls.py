@@ -31,8 +31,8 @@ class Contexts:
 
     def use(self, kind: CertificateKind) -> None:
         """Present a new certificate from now on; sessions made with the old one cannot be resumed."""
-        self._leaf = self._authority.issue(kind, self._hostname)
-        self.pin_sha256 = self._leaf.pin_sha256
+        self.leaf = self._authority.issue(kind, self._hostname)
+        self.pin_sha256 = self.leaf.pin_sha256
         self._made.clear()
 
     def get(self, alpn: tuple[str, ...], maximum: ssl.TLSVersion | None) -> ssl.SSLContext:
@@ -56,7 +56,7 @@ class Contexts:
             context.set_alpn_protocols(list(alpn))
         context.sni_callback = self._note_server_name
         with tempfile.NamedTemporaryFile(dir=self._directory, suffix=".pem") as file:
-            file.write(self._leaf.key_pem + self._leaf.certificate_pem)
+            file.write(self.leaf.key_pem + self.leaf.certificate_pem)
             file.flush()
             context.load_cert_chain(file.name)
         return context

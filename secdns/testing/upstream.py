@@ -2,16 +2,17 @@
 
 import asyncio
 import dataclasses
+import importlib
 import logging
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self, cast
 
 from secdns.endpoint import Endpoint, parse
-from secdns.testing.authority import CertificateKind
+from secdns.testing.authority import CertificateKind, Leaf
 from secdns.testing.connection import Connection, linger_not
 from secdns.testing.core import Answer, Core, Handshake
 from secdns.testing.datagram import UDPServer
@@ -26,18 +27,34 @@ ADDRESS = "127.0.0.1"
 HANDSHAKE_TIMEOUT_S = 10.0
 BIND_ATTEMPTS = 20  # a port that is free for TCP may be taken for UDP
 
-# scheme -> what speaks it; "udp" is served beside "tcp", on the same port
 STREAMS: dict[str, type[Connection]] = {"tls": TLSConnection, "https": HTTPConnection, "tcp": TCPConnection}
-ENCRYPTED = frozenset({"tls", "https"})
+"""Scheme -> what speaks it."""
+COMPANIONS = {"tls": "quic", "https": "h3", "tcp": "udp"}
+"""Scheme over TCP -> the one over UDP on the same port."""
+QUIC = {"quic": "secdns.testing.doq", "h3": "secdns.testing.doh3"}
+"""Scheme -> the module that serves it, loaded when the first datagram comes: `aioquic` takes 8 MB."""
+ENCRYPTED = frozenset({"tls", "https", "quic", "h3"})
+HTTP = frozenset({"https", "h3"})
 
 log = logging.getLogger(__name__)
 
 
+class _Stoppable(Protocol):
+    def stop(self) -> None: ...
+
+
+class _Module(Protocol):
+    def serve(
+        self, core: Core, scheme: str, opened: socket.socket, leaf: Callable[[], Leaf]
+    ) -> _Stoppable: ...
+
+
 class FakeUpstream:
-    """An upstream on 127.0.0.1: DNS over TLS, over HTTPS (HTTP/2), over UDP and over TCP.
+    """An upstream on 127.0.0.1: DNS over TLS, HTTPS (HTTP/2 and HTTP/3), QUIC, UDP and TCP.
 
     It has a certificate authority of its own, answers from ``zones`` and misbehaves as ``faults``
-    say. Ports are ephemeral, chosen at the first start and kept until the end; UDP and TCP share one.
+    say. Ports are ephemeral, chosen at the first start and kept until the end; each pair of
+    protocols over TCP and UDP shares one: TLS and QUIC, HTTP/2 and HTTP/3, plain TCP and UDP.
 
         async with FakeUpstream({"example.test": {"www": {"A": "192.0.2.1"}}}) as up:
             ...ask up.endpoint("tls")...
@@ -82,6 +99,7 @@ class FakeUpstream:
         self._stalled: list[socket.socket] = []
         self._handshaking: dict[asyncio.Task[None], socket.socket] = {}
         self._udp: UDPServer | None = None
+        self._quic: list[_Stoppable] = []
 
     # what a test turns
 
@@ -124,6 +142,14 @@ class FakeUpstream:
             sock.close()
         self._stalled.clear()
 
+    def vanish(self) -> None:
+        """Close the sockets of QUIC without a word, as a machine does that lost its power."""
+        for server in self._quic:
+            server.stop()
+        self._quic.clear()
+        for sock in [sock for sock in self._sockets if sock.type == socket.SOCK_DGRAM]:
+            self._close(sock)
+
     # what a test looks at
 
     @property
@@ -152,6 +178,16 @@ class FakeUpstream:
         return self._core.failed_handshakes
 
     @property
+    def cancelled(self) -> list[tuple[str, int]]:
+        """Scheme and error code of each stream over QUIC that a client wanted no more of."""
+        return self._core.cancelled
+
+    @property
+    def goodbyes(self) -> list[tuple[str, int]]:
+        """Scheme and error code of each connection over QUIC that its client closed."""
+        return self._core.goodbyes
+
+    @property
     def http_requests(self) -> list[tuple[tuple[str, str], ...]]:
         """The header fields of every HTTP request, pseudo-header fields included, in their order."""
         return self._core.http_requests
@@ -173,13 +209,13 @@ class FakeUpstream:
         return self._running().pin_sha256
 
     def port(self, scheme: str) -> int:
-        """The port of a scheme: "tls", "https", "udp" or "tcp"."""
+        """The port of a scheme: "tls", "https", "quic", "h3", "udp" or "tcp"."""
         return self._ports[scheme]
 
     def url(self, scheme: str, host: str | None = None) -> str:
         """The URL of a scheme; plain DNS has the address as host, the others ``hostname``, unless given."""
         host = host or (self.hostname if scheme in ENCRYPTED else ADDRESS)
-        return f"{scheme}://{host}:{self.port(scheme)}" + (PATH if scheme == "https" else "")
+        return f"{scheme}://{host}:{self.port(scheme)}" + (PATH if scheme in HTTP else "")
 
     @property
     def tls_url(self) -> str:
@@ -237,20 +273,24 @@ class FakeUpstream:
 
     async def stop(self) -> None:
         """Go away: refuse connections, kill the open ones. Returns when all sockets are closed."""
-        for listening in self._sockets:
-            asyncio.get_running_loop().remove_reader(listening)
-            listening.close()
-        self._sockets.clear()
+        for listening in [sock for sock in self._sockets if sock.type == socket.SOCK_STREAM]:
+            self._close(listening)
         await self._stop_handshakes()
         connections = list(self._core.open)
         self.drop_connections()
         for connection in connections:
             await connection.closed.wait()
+        self.vanish()
         if self._udp is not None:
             self._udp.close()
             await self._udp.closed.wait()
             self._udp = None
         self._core.held.clear()
+
+    def _close(self, sock: socket.socket) -> None:
+        asyncio.get_running_loop().remove_reader(sock)
+        sock.close()
+        self._sockets.remove(sock)
 
     async def _stop_handshakes(self) -> None:
         handshaking = dict(self._handshaking)
@@ -276,19 +316,28 @@ class FakeUpstream:
         return self._contexts
 
     async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
         for scheme, kind in STREAMS.items():
-            listening, datagrams = _bind(self._ports.get(scheme, 0), with_udp=scheme == "tcp")
+            listening, datagrams = _bind(self._ports.get(scheme, 0))
             self._sockets.append(listening)
-            self._ports[scheme] = listening.getsockname()[1]
-            if datagrams is not None:
-                self._ports["udp"] = self._ports[scheme]
-                loop = asyncio.get_running_loop()
+            companion = COMPANIONS[scheme]
+            self._ports[scheme] = self._ports[companion] = listening.getsockname()[1]
+            if companion in QUIC:
+                self._sockets.append(datagrams)
+                loop.add_reader(datagrams, self._serve_quic, companion, datagrams)
+            else:
                 _, self._udp = await loop.create_datagram_endpoint(
                     lambda: UDPServer(self._core), sock=datagrams
                 )
             listening.listen(128)
             self._core.connections.setdefault(scheme, 0)
-            asyncio.get_running_loop().add_reader(listening, self._accept, scheme, kind, listening)
+            loop.add_reader(listening, self._accept, scheme, kind, listening)
+
+    def _serve_quic(self, scheme: str, datagrams: socket.socket) -> None:
+        """Load what speaks QUIC and leave the socket to it."""
+        asyncio.get_running_loop().remove_reader(datagrams)
+        module = cast(_Module, importlib.import_module(QUIC[scheme]))
+        self._quic.append(module.serve(self._core, scheme, datagrams, lambda: self._running().leaf))
 
     def _accept(self, scheme: str, kind: type[Connection], listening: socket.socket) -> None:
         try:
@@ -332,22 +381,20 @@ def _zones(zones: Zones | str | Mapping[str, ZoneData] | None) -> Zones:
     return Zones(DEMO_ZONES if zones is None else zones)
 
 
-def _bind(port: int, *, with_udp: bool) -> tuple[socket.socket, socket.socket | None]:
-    """Bind a TCP socket, and a UDP socket on the same port if wanted; port 0 means any free one."""
+def _bind(port: int) -> tuple[socket.socket, socket.socket]:
+    """Bind a TCP socket and a UDP socket to the same port; 0 means any that is free for both."""
     for attempt in range(BIND_ATTEMPTS):
         stream = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if with_udp else None
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             stream.setblocking(False)
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections in TIME_WAIT
             stream.bind((ADDRESS, port))
-            if datagrams is not None:
-                datagrams.setblocking(False)
-                datagrams.bind(stream.getsockname())
+            datagrams.setblocking(False)
+            datagrams.bind(stream.getsockname())
         except OSError:
             stream.close()
-            if datagrams is not None:
-                datagrams.close()
+            datagrams.close()
             if port or attempt == BIND_ATTEMPTS - 1:
                 raise
         else:

@@ -40,8 +40,14 @@ async def addresses_of(endpoint: Endpoint, lookup: Lookup, deadline: float) -> t
     return addresses[:MAX_ADDRESSES]
 
 
-async def dial(addresses: Sequence[str], port: int, deadline: float, finish: Finish[T]) -> T:
-    """Connect TCP to the addresses in order and give what ``finish`` makes of the first that works.
+async def dial(
+    addresses: Sequence[str],
+    port: int,
+    deadline: float,
+    finish: Finish[T],
+    kind: socket.SocketKind = socket.SOCK_STREAM,
+) -> T:
+    """Connect a socket to the addresses in order and give what ``finish`` makes of the first that works.
 
     Each address has a head start of 250 ms over the next; a failure starts the next at once.
     ``finish`` gets the open socket and the address, and owns the socket from then on: it closes
@@ -62,7 +68,7 @@ async def dial(addresses: Sequence[str], port: int, deadline: float, finish: Fin
                 raise DeadlineExceeded(f"no connection to {' or '.join(addresses)}, port {port}, in time")
             running = [attempt for attempt in attempts if not attempt.task.done()]
             if waiting and all(attempt.late_at <= now for attempt in running):
-                attempts.append(_Attempt(waiting.pop(0), port, now, finish))
+                attempts.append(_Attempt(waiting.pop(0), port, now, finish, kind))
                 continue
             if not running:
                 raise _most_telling(attempts, port)
@@ -104,13 +110,15 @@ def open_socket(address: str, kind: socket.SocketKind) -> socket.socket:
 class _Attempt(Generic[T]):
     """One address being dialled."""
 
-    def __init__(self, address: str, port: int, now: float, finish: Finish[T]) -> None:
+    def __init__(
+        self, address: str, port: int, now: float, finish: Finish[T], kind: socket.SocketKind
+    ) -> None:
         self.late_at = now + STAGGER_S  # when the next address need not wait any longer
         self.made: T | None = None
         self.error: TransportError | None = None
         self.address = address
         self.words = ""  # the system's, if there was not even a connection
-        self.task = asyncio.ensure_future(self._run(address, port, finish))
+        self.task = asyncio.ensure_future(self._run(address, port, finish, kind))
 
     def give_up(self) -> None:
         """End the attempt, and what it made if it was done in the same turn as the winner."""
@@ -118,16 +126,17 @@ class _Attempt(Generic[T]):
             self.made.abort()
         self.task.cancel()
 
-    async def _run(self, address: str, port: int, finish: Finish[T]) -> None:
+    async def _run(self, address: str, port: int, finish: Finish[T], kind: socket.SocketKind) -> None:
         try:
             loop = asyncio.get_running_loop()
-            opened = open_socket(address, socket.SOCK_STREAM)
+            opened = open_socket(address, kind)
             try:
                 await loop.sock_connect(opened, (address, port))
             except BaseException:
                 opened.close()
                 raise
-            self.late_at = loop.time() + HANDSHAKE_HEAD_START_S
+            if kind == socket.SOCK_STREAM:  # of UDP, being connected says nothing about the other end
+                self.late_at = loop.time() + HANDSHAKE_HEAD_START_S
             self.made = await finish(opened, address)
         except TransportError as error:
             self.error = error

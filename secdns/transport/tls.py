@@ -12,13 +12,14 @@ import ssl
 import sys
 import time
 import weakref
+from collections.abc import Sequence
 from typing import Final
 
 from secdns import BUILT_AT
 from secdns.endpoint import Endpoint
 from secdns.errors import AuthenticationError, ConnectError, ProtocolError, TransportError
 
-_CERTIFICATE_WORDS: Final = {
+CERTIFICATE_WORDS: Final = {
     9: "its certificate is not valid yet",
     10: "its certificate has expired",
     18: "its certificate is self-signed",
@@ -40,10 +41,10 @@ _CIPHERS: Final = "@SECLEVEL=2:ECDHE+AESGCM:ECDHE+CHACHA20"
 8,192 bits has us calculate for 280 ms."""
 
 _DER: Final = 2  # X509_FILETYPE_ASN1, which ``_ssl`` calls ENCODING_DER
-_NO_CHECK_TIME: Final = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which ``ssl`` has no name for
-_CLOCK_CODES: Final = frozenset({9, 10})  # a wrong clock here looks like a wrong certificate there
+NO_CHECK_TIME: Final = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which ``ssl`` has no name for
+CLOCK_CODES: Final = frozenset({9, 10})  # a wrong clock here looks like a wrong certificate there
 
-_HANDSHAKE_WORDS: Final = {
+HANDSHAKE_WORDS: Final = {
     "TLSV1_ALERT_PROTOCOL_VERSION": "it speaks no TLS version that is safe, want 1.2 or later",
     "UNSUPPORTED_PROTOCOL": "it speaks no TLS version that is safe, want 1.2 or later",
     "WRONG_SSL_VERSION": "it speaks no TLS version that is safe, want 1.2 or later",
@@ -84,9 +85,7 @@ class Identity:
         Raises:
             ConnectError: the trust store cannot be read.
         """
-        # A clock that cannot be right says nothing about a certificate's age, and whoever shall set
-        # it needs an upstream first (fault F14). Names and authorities count as ever.
-        is_timely = time.time() >= BUILT_AT
+        is_timely = clock_is_timely()
         if self._context is None or is_timely is not self._is_timely:
             self._context = _context(self._endpoint.ca_file, self._alpn, is_timely)
             self._is_timely = is_timely
@@ -103,23 +102,10 @@ class Identity:
                 the chain is one of those that the stamp asks for.
             ProtocolError: the protocol that is required was not agreed on.
         """
-        pins = self._endpoint.pin_sha256
-        if pins:
-            seen = _pin(tls.getpeercert(binary_form=True) or b"")
-            if seen not in pins:
-                raise AuthenticationError(
-                    f"cannot trust {self._endpoint.url}: its key has the pin {seen}, which is not configured",
-                    hint="if the upstream renewed its key on purpose, set pin_sha256 to the new pin",
-                )
-        hashes = self._endpoint.tbs_sha256
-        if hashes and not tls.session_reused:  # no chain is shown then; that of the ticket did fit
-            chain = _verified_chain(tls)
-            if not any(_tbs_hash(certificate) in hashes for certificate in chain):
-                raise AuthenticationError(
-                    f"cannot trust {self._endpoint.url}: of the {len(chain)} certificates in its chain "
-                    f"none has a hash of its stamp, {', '.join(hashes)}",
-                    hint="if its certificates were renewed on purpose, its operator has a new stamp",
-                )
+        if self._endpoint.pin_sha256:
+            check_pin(self._endpoint, tls.getpeercert(binary_form=True) or b"")
+        if self._endpoint.tbs_sha256 and not tls.session_reused:  # else the ticket's chain did fit
+            check_hashes(self._endpoint, _verified_chain(tls))
         if self._alpn_required and tls.selected_alpn_protocol() != self._alpn:
             raise ProtocolError(f"{self._endpoint.url} did not agree on ALPN {self._alpn!r}")
 
@@ -140,16 +126,81 @@ class Identity:
         """Give the error of ours for what ``ssl`` raised during a handshake with ``peer``."""
         url = self._endpoint.url
         if isinstance(error, ssl.SSLCertVerificationError):
-            words = _CERTIFICATE_WORDS.get(error.verify_code, error.verify_message)
-            hint = "check this machine's clock first" if error.verify_code in _CLOCK_CODES else None
-            return AuthenticationError(f"cannot trust {url} at {peer}: {words}", hint=hint)
+            return distrust(self._endpoint, peer, error.verify_code, error.verify_message)
         if isinstance(error, ssl.SSLError):
             reason = error.reason or ""
-            words = _HANDSHAKE_WORDS.get(reason, reason.replace("_", " ").lower() or "TLS handshake failed")
+            words = HANDSHAKE_WORDS.get(reason, reason.replace("_", " ").lower() or "TLS handshake failed")
             if reason == "TLSV1_ALERT_NO_APPLICATION_PROTOCOL":
                 return ProtocolError(f"{url} at {peer} did not agree on ALPN {self._alpn!r}")
             return ConnectError(f"cannot connect to {url} at {peer}: {words}")
         return ConnectError(f"cannot connect to {url} at {peer}: {error}")
+
+
+def clock_is_timely() -> bool:
+    """Tell whether the age of a certificate counts.
+
+    A clock that cannot be right says nothing about it, and whoever shall set it needs an upstream
+    first (fault F14). Names and authorities count as ever.
+    """
+    return time.time() >= BUILT_AT
+
+
+def check_pin(endpoint: Endpoint, certificate: bytes) -> None:
+    """Check the key of a DER certificate against the pins, of which any one is enough.
+
+    Raises:
+        AuthenticationError: it is none of them.
+    """
+    seen = _pin(certificate)
+    if seen not in endpoint.pin_sha256:
+        raise AuthenticationError(
+            f"cannot trust {endpoint.url}: its key has the pin {seen}, which is not configured",
+            hint="if the upstream renewed its key on purpose, set pin_sha256 to the new pin",
+        )
+
+
+def check_hashes(endpoint: Endpoint, chain: Sequence[bytes]) -> None:
+    """Check that a certificate of the verified chain, in DER, has one of the hashes of the stamp.
+
+    Raises:
+        AuthenticationError: none has.
+    """
+    hashes = endpoint.tbs_sha256
+    if not any(_tbs_hash(certificate) in hashes for certificate in chain):
+        raise AuthenticationError(
+            f"cannot trust {endpoint.url}: of the {len(chain)} certificates in its chain "
+            f"none has a hash of its stamp, {', '.join(hashes)}",
+            hint="if its certificates were renewed on purpose, its operator has a new stamp",
+        )
+
+
+def distrust(endpoint: Endpoint, peer: str, code: int, message: str) -> AuthenticationError:
+    """Give the error of ours for an X509_V_ERR_* and what OpenSSL says about it."""
+    words = CERTIFICATE_WORDS.get(code, message)
+    hint = "check this machine's clock first" if code in CLOCK_CODES else None
+    return AuthenticationError(f"cannot trust {endpoint.url} at {peer}: {words}", hint=hint)
+
+
+def no_trust_store(ca_file: str | None, words: str) -> ConnectError:
+    """Give the error of a trust store that cannot be read."""
+    return ConnectError(
+        f"cannot read the trust store {ca_file or 'of the system'}: {words}",
+        hint="ca_file must be a readable PEM file with at least one certificate" if ca_file else None,
+    )
+
+
+def system_trust() -> tuple[str | None, str | None]:
+    """Give the file and the directory of the authorities that the system trusts, where they exist.
+
+    SSL_CERT_FILE and SSL_CERT_DIR may name others, but not to root: whoever could set its
+    environment would choose whom it trusts (threat E17).
+    """
+    paths = ssl.get_default_verify_paths()
+    if os.geteuid():
+        return paths.cafile, paths.capath
+    cafile = paths.openssl_cafile if os.path.isfile(paths.openssl_cafile) else None
+    capath = paths.openssl_capath if os.path.isdir(paths.openssl_capath) else None
+    return cafile, capath
 
 
 _contexts: weakref.WeakValueDictionary[tuple[object, ...], ssl.SSLContext] = weakref.WeakValueDictionary()
@@ -176,34 +227,28 @@ def _context(ca_file: str | None, alpn: str, is_timely: bool) -> ssl.SSLContext:
             context.set_ciphers(_CIPHERS)
             context.set_alpn_protocols([alpn])
             if not is_timely:
-                context.verify_flags |= _NO_CHECK_TIME
+                context.verify_flags |= NO_CHECK_TIME
             if ca_file:
                 context.load_verify_locations(cafile=ca_file)
             else:
                 _trust_system(context)
             _contexts[key] = context
     except OSError as error:  # ssl.SSLError is one
-        raise ConnectError(
-            f"cannot read the trust store {ca_file or 'of the system'}: {error.strerror or error}",
-            hint="ca_file must be a readable PEM file with at least one certificate" if ca_file else None,
-        ) from error
+        raise no_trust_store(ca_file, str(error.strerror or error)) from error
     return context
 
 
 def _trust_system(context: ssl.SSLContext) -> None:
-    """Trust whom the system trusts.
+    """Trust whom the system trusts; ``ssl``'s own way, where the environment has no say in it.
 
-    SSL_CERT_FILE and SSL_CERT_DIR may name other authorities, but not to root: whoever could set
-    its environment would choose whom it trusts (threat E17). ``ssl`` heeds SSLKEYLOGFILE in
-    ``create_default_context`` only, which is why that is not used here.
+    ``ssl`` heeds SSLKEYLOGFILE in ``create_default_context`` only, which is why that is not used.
     """
     paths = ssl.get_default_verify_paths()
     variables = (paths.openssl_cafile_env, paths.openssl_capath_env)
     if os.geteuid() or not any(variable in os.environ for variable in variables):
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
         return
-    cafile = paths.openssl_cafile if os.path.isfile(paths.openssl_cafile) else None
-    capath = paths.openssl_capath if os.path.isdir(paths.openssl_capath) else None
+    cafile, capath = system_trust()
     if cafile or capath:
         context.load_verify_locations(cafile, capath)
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from secdns.endpoint import parse
+from secdns.endpoint import Endpoint
 from secdns.errors import (
     ConnectError,
     ConnectionLost,
@@ -336,7 +336,7 @@ async def test_facts_tell_what_was_agreed(scheme: str, up: FakeUpstream, reach: 
         await ask(transport, number)
     facts = transport.facts()
     assert (facts.alpn, facts.tls_version, facts.peer) == (
-        {"tls": "dot", "https": "h2"}[scheme],
+        {"tls": "dot", "https": "h2", "quic": "doq", "h3": "h3"}[scheme],
         "TLSv1.3",
         "127.0.0.1",
     )
@@ -354,8 +354,8 @@ async def test_padded_queries_keep_their_length_on_the_way_E16(
 
 
 def test_scheme_that_is_not_spoken_is_refused() -> None:
-    with pytest.raises(EndpointError, match="quic"):
-        open_transport(parse("quic://192.0.2.1"), no_lookup)
+    with pytest.raises(EndpointError, match="gopher"):
+        open_transport(Endpoint("gopher", "192.0.2.1", 70), no_lookup)
 
 
 @pytest.mark.parametrize(
@@ -363,6 +363,7 @@ def test_scheme_that_is_not_spoken_is_refused() -> None:
     [
         ("tls://192.0.2.1", {"h2", "hpack", "cryptography", "httpx", "dns", "aioquic"}),
         ("https://192.0.2.1", {"cryptography", "httpx", "dns", "aioquic"}),
+        ("quic://192.0.2.1", {"h2", "hpack", "httpx", "dns"}),
         ("udp://192.0.2.1", {"h2", "hpack", "cryptography", "httpx", "dns", "aioquic"}),
     ],
 )
@@ -419,7 +420,13 @@ async def test_begin_answers_the_waiter_on_the_open_connection(
 
 @pytest.mark.parametrize(
     ("scheme", "fault"),
-    [("tls", "close_mid"), ("tls", "wrong_question"), ("https", "close_mid"), ("https", "goaway")],
+    [
+        ("tls", "close_mid"),
+        ("tls", "wrong_question"),
+        ("https", "close_mid"),
+        ("https", "goaway"),
+        ("quic", "close_mid"),
+    ],
 )
 async def test_waiter_that_asks_again_at_once_is_not_sent_back_to_a_dying_connection(
     scheme: str, fault: str, up: FakeUpstream, reach: Reach

@@ -15,11 +15,11 @@ from secdns.endpoint import Endpoint, parse
 from secdns.errors import AuthenticationError, TransportError
 from secdns.testing import Authority, FakeUpstream
 from secdns.transport.tls import Identity
-from tests.endpoint.stamps import DOH, DOT, stamp
+from tests.endpoint.stamps import DOH, DOQ, DOT, stamp
 from tests.transport.conftest import Reach
 from tests.transport.support import ENCRYPTED, ZONE, ask, right_answer
 
-PROTOCOLS = {"https": DOH, "tls": DOT}
+PROTOCOLS = {"https": DOH, "tls": DOT, "quic": DOQ}
 WRONG = hashlib.sha256(b"a certificate of somebody else").digest()
 
 every_encrypted = pytest.mark.parametrize("scheme", ENCRYPTED)
