@@ -264,9 +264,9 @@ class _Judge:
         """Give the zone that must have signed ``rrset``, or whose status decides over it.
 
         It is the signer, if that is a zone around the RRset and no other begins between the two
-        (RFC 4035 §5.3.1). Names between are asked for; if that fails, the signature stands, for an
-        alias there may lead to where no answer comes from. Whether a zone begins at the owner itself
-        is looked at if it is known, not asked: that would be a question for every name.
+        (RFC 4035 §5.3.1). Names between are asked for; if that does not show a zone, for want of an
+        answer or of a proof, the signature stands. Whether a zone begins at the owner itself is
+        looked at if it is known, not asked: that would be a question for every name.
         Without a signature it is whatever the DS records lead to.
         """
         chain = self._chain
@@ -279,11 +279,21 @@ class _Judge:
             if zone.name == signer:
                 if owner != signer and parent(owner) != signer:
                     yield from chain.walk(parent(owner), with_keys=False)
-                deepest = chain.find(above)
-                if deepest is None or len(deepest.name) <= len(signer):
-                    return zone
-                return zone if deepest.status is Status.INDETERMINATE else deepest
+                return self._cut_below(above, signer) or zone
         return (yield from chain.walk(above, with_keys=False))
+
+    def _cut_below(self, name: bytes, signer: bytes) -> Zone | None:
+        """Give the zone that is known to begin between ``signer`` and ``name``, None if none is.
+
+        A chain that broke there shows no zone, and neither do proofs that are too costly to read.
+        """
+        zone = self._chain.find(name)
+        if zone is None or len(zone.name) <= len(signer):
+            return None
+        if zone.status is Status.INSECURE:
+            reason = zone.reason
+            return None if reason is not None and reason.ede == EDE.UNSUPPORTED_NSEC3_ITERATIONS else zone
+        return zone if zone.status is Status.SECURE else None
 
     def _around(self, name: bytes, signers: Iterable[bytes]) -> list[bytes]:
         """Give the two deepest of the signers that can be a zone around ``name``.
@@ -345,8 +355,7 @@ class _Judge:
             zone = yield from self._chain.walk(signer, with_keys=True)
             if zone.status is not Status.SECURE:
                 return zone
-            deepest = self._chain.find(above)
-            if zone.name == signer and (deepest is None or len(deepest.name) <= len(signer)):
+            if zone.name == signer and self._cut_below(above, signer) is None:
                 return zone
         return (yield from self._chain.walk(above, with_keys=False))
 

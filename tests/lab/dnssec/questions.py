@@ -216,7 +216,7 @@ def _worth(zone: Zone, question: Question) -> Worth:
         is_hit = question.name in ("www", "alias") and question.rrtype == "A"
         return Worth.BOGUS if is_hit else Worth.SECURE
     if zone.broken is Break.NO_DENIALS:
-        return Worth.BOGUS if question.rests is not DATA or _is_deep(question) else Worth.SECURE
+        return Worth.BOGUS if question.rests is not DATA else Worth.SECURE
     if zone.worth is not Worth.SECURE:
         return zone.worth
     if question.rests is Rests.BOGUS:
@@ -226,14 +226,9 @@ def _worth(zone: Zone, question: Question) -> Worth:
     nsec3 = zone.signing.nsec3 if zone.signing else None
     if nsec3 is None:
         return Worth.SECURE
-    is_too_costly = nsec3.iterations > 50 and (question.rests is not DATA or _is_deep(question))
+    is_too_costly = nsec3.iterations > 50 and question.rests is not DATA
     is_opted_out = nsec3.opt_out and (question.rests is COVER or _is_left_out(zone, question))
     return Worth.INSECURE if is_too_costly or is_opted_out else Worth.SECURE
-
-
-def _is_deep(question: Question) -> bool:
-    """Tell whether there are names between the apex and this one, where another zone could begin."""
-    return "." in question.name
 
 
 def _is_left_out(zone: Zone, question: Question) -> bool:
@@ -273,11 +268,6 @@ def _is_opted_out_denial(row: Row) -> bool:
     return row.question.rests is COVER and is_denial and row.question.name not in ("a.nowhere", "any.alias")
 
 
-def _is_deep_without_denials(row: Row) -> bool:
-    is_deep = row.question.rests is DATA and _is_deep(row.question) and row.worth is not Worth.SECURE
-    return is_deep and row.zone.name in ("iterations500.test", "no-nsec.test", "no-nsec3.test")
-
-
 PECULIAR = (
     Peculiarity(
         ("unbound", "delv"),
@@ -289,12 +279,6 @@ PECULIAR = (
         ("unbound", "delv"),
         "RFC 9276 §3.2 leaves the limit open: both compute up to 150 iterations, we up to 50",
         _is_insecure_in("iterations51.test"),
-        Worth.SECURE,
-    ),
-    Peculiarity(
-        ("unbound", "delv"),
-        "we want proof that no zone begins between the signer and the name, both take the signer's word (D5)",
-        _is_deep_without_denials,
         Worth.SECURE,
     ),
     Peculiarity(
