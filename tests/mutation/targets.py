@@ -40,11 +40,13 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "validator": (
         "dnssec/test_validator_faults",
         "dnssec/test_validator_answers",
+        "dnssec/test_validator_denials",
         "dnssec/test_blame",
         "dnssec/test_chain",
         "dnssec/test_budgets",
         "dnssec/test_validator_tampering",
     ),
-    "aggressive": ("validation/test_validation_aggressive",),
+    "aggressive": ("dnssec/test_aggressive", "validation/test_validation_aggressive"),
+    "explain": ("dnssec/test_explain",),
 }
 """Module -> files below tests/."""
