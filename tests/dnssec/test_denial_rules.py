@@ -366,3 +366,11 @@ def test_nxname_beside_a_type_does_not_make_a_name_vanish_9824() -> None:
     record = nsec(name("a"), name("\\000.a"), (RRType.TXT, RRType.RRSIG, RRType.NSEC, RRType.NXNAME))
     assert nxdomain(about(record), wire(name("a"))).finding is Finding.NOT_PROVEN
     assert nodata(about(record), wire(name("a")), RRType.TXT).finding is Finding.NOT_PROVEN
+
+
+@pytest.mark.parametrize("kind", ["NSEC", "NSEC3"])
+def test_a_ds_that_is_there_is_told_and_not_called_a_missing_proof(kind: str) -> None:
+    got = no_ds(about(*listing((RRType.NS, RRType.DS), kind)), wire(name("www")))
+    assert got.reason is not None
+    assert got.reason.ede is EDE.DNSSEC_BOGUS
+    assert got.reason.text.endswith(f"its {kind} lists DS")
