@@ -8,7 +8,7 @@ from secdns.dns import name as names
 from secdns.dns.message import Message, Question, Record
 from secdns.dnssec.anchors import Anchors
 from secdns.dnssec.chain import Trust
-from secdns.dnssec.keys import BOGUS_MOST_S, MAX_ZONES, NO_CUT_MOST_S, KeyCache, Zone
+from secdns.dnssec.keys import BOGUS_MOST_S, MAX_ZONES, KeyCache, Zone
 from secdns.dnssec.limits import QUERIES
 from secdns.dnssec.verdict import Reason, Status
 from secdns.iana import EDE, RCode, RRClass, RRType
@@ -441,7 +441,7 @@ def test_no_cut_is_known_for_an_hour_at_most() -> None:
     keys.learn_no_cut(name, 10, 0.0)
     assert (keys.is_no_cut(name, 9.9), keys.is_no_cut(name, 10.0)) == (True, False)
     keys.learn_no_cut(name, 86_400, 0.0)
-    assert (keys.is_no_cut(name, NO_CUT_MOST_S - 1), keys.is_no_cut(name, NO_CUT_MOST_S)) == (True, False)
+    assert (keys.is_no_cut(name, 3599), keys.is_no_cut(name, 3600)) == (True, False)
 
 
 def test_a_refused_zone_is_left_alone_for_5_s_doubling_to_60_s_9520_1() -> None:
@@ -453,7 +453,7 @@ def test_a_refused_zone_is_left_alone_for_5_s_doubling_to_60_s_9520_1() -> None:
         assert keys.zone(name, now + pauses[-1] - 0.1) == Zone(name, Status.BOGUS, reason=reason)
         now += pauses[-1]
         assert keys.zone(name, now) is None
-    assert pauses == [5, 10, 20, 40, BOGUS_MOST_S, BOGUS_MOST_S]
+    assert pauses == [5, 10, 20, 40, 60, 60]
     assert keys.refuse(name, reason, now + 2 * BOGUS_MOST_S) == 5  # a quiet time, and it begins anew
 
 
@@ -478,6 +478,17 @@ def test_the_cache_is_bounded_and_the_longest_unused_goes() -> None:
         keys.learn(Zone(b"\x04%04d\0" % number, Status.INSECURE), 60, 0.0)
     assert keys.zone(first.name, 0.0) == first
     assert keys.zone(second.name, 0.0) is None
+
+
+def test_a_zone_learnt_again_takes_no_other_ones_place_in_a_full_cache() -> None:
+    assert MAX_ZONES == 4096
+    keys = KeyCache()
+    zones = [Zone(b"\x04%04d\0" % number, Status.INSECURE) for number in range(MAX_ZONES)]
+    for zone in [*zones, zones[1]]:
+        keys.learn(zone, 60, 0.0)
+    assert keys.zone(zones[0].name, 0.0) == zones[0]
+    keys.learn(Zone(NAME("another"), Status.INSECURE), 60, 0.0)
+    assert keys.zone(zones[1].name, 0.0) == zones[1]
 
 
 def test_a_new_key_is_seen_when_the_old_set_has_run_out(dialogue: Dialogue) -> None:
