@@ -28,7 +28,12 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "dnssec/test_denial_worked",
     ),
     "keys": ("dnssec/test_chain", "dnssec/test_blame"),
-    "rrsets": ("dnssec/test_chain", "dnssec/test_validator_faults", "dnssec/test_validator_answers"),
+    "rrsets": (
+        "dnssec/test_rrsets",
+        "dnssec/test_chain",
+        "dnssec/test_validator_faults",
+        "dnssec/test_validator_answers",
+    ),
     "chain": (
         "dnssec/test_chain",
         "dnssec/test_blame",
