@@ -201,7 +201,7 @@ class Chain:
             zone = self.find(target)
             if zone is not None and len(zone.name) < len(anchor):
                 zone = None  # known by an anchor further up; the closest one decides
-            if zone is not None and zone.status is not Status.SECURE:
+            if zone is not None and (zone.status is not Status.SECURE or zone.name == target):
                 return zone
             path = [
                 name
