@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from secdns.cli import terminal
+from secdns.cli import options, terminal
 from secdns.cli.exits import Exit
 from secdns.errors import TransportError
 
@@ -67,24 +67,10 @@ Exit codes: 0 at least one upstream answered, 4 none did, 64 usage.
     help="Fresh connections per upstream.",
 )
 @click.option("--name", "names", metavar="NAME", multiple=True, help="Ask for this name; repeatable.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    metavar="S",
-    type=click.FloatRange(0.1, 60),
-    default=5.0,
-    help="Count a query as failed after S seconds (5).",
-)
-@click.option(
-    "--ca-file",
-    metavar="F",
-    type=click.Path(exists=True, dir_okay=False),
-    help="Trust the authorities in this PEM file instead of the system's.",
-)
-@click.option(
-    "--address", "addresses", metavar="IP", multiple=True, help="Reach the upstreams at this address."
-)
-@click.option("--config", "config_file", metavar="FILE", help="Read this configuration.")
+@options.timeout(5.0, "Count a query as failed after S seconds")
+@options.ca_file
+@options.addresses("the upstreams")
+@options.config_file
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, see secdns(1).")
 def bench(
     words: tuple[str, ...],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from secdns.cli import terminal
+from secdns.cli import options, terminal
 from secdns.cli.exits import Exit
 from secdns.cli.query import UPSTREAM_FORMS, make_question, sort_words
 
@@ -39,29 +39,11 @@ _MARKS = {"secure": "ok", "insecure": "unsigned", "bogus": "BROKEN", "indetermin
 @click.command(epilog=EPILOG)
 @click.argument("words", nargs=-1, metavar="NAME [TYPE] [@UPSTREAM]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, described below.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    metavar="S",
-    type=click.FloatRange(0.1, 60),
-    default=10.0,
-    help="Give up after S seconds in all (10).",
-)
-@click.option(
-    "--ca-file",
-    metavar="F",
-    type=click.Path(exists=True, dir_okay=False),
-    help="Trust the authorities in this PEM file instead of the system's.",
-)
-@click.option("--address", "addresses", metavar="IP", multiple=True, help="Reach UPSTREAM at this address.")
-@click.option(
-    "--trust-anchor",
-    "anchors",
-    metavar="RECORD",
-    multiple=True,
-    help='Begin at this DS or DNSKEY, such as ". IN DS 38696 8 2 …", instead of the configured ones.',
-)
-@click.option("--config", "config_file", metavar="FILE", help="Read this configuration.")
+@options.timeout(10.0)
+@options.ca_file
+@options.addresses()
+@options.trust_anchors
+@options.config_file
 def explain(
     words: tuple[str, ...],
     as_json: bool,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from secdns.cli import terminal
+from secdns.cli import options, terminal
 from secdns.errors import FormatError, TransportError
 
 if TYPE_CHECKING:  # loaded when the command runs
@@ -58,30 +58,12 @@ Exit codes: 0 answer, 1 NXDOMAIN or NODATA, 2 SERVFAIL or another failure,
 @click.option("--short", "form", flag_value="short", help="Print the data of the records and nothing else.")
 @click.option("--dig", "form", flag_value="dig", help="Print the whole message as dig does.")
 @click.option("--dnssec", is_flag=True, help="Ask for signatures (the DO bit), check them, give a verdict.")
-@click.option(
-    "--trust-anchor",
-    "anchors",
-    metavar="RECORD",
-    multiple=True,
-    help="With --dnssec, begin at this DS or DNSKEY instead of the configured ones.",
-)
+@options.trust_anchors
 @click.option("--tcp", is_flag=True, help="Use TCP for a plain upstream.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    metavar="S",
-    type=click.FloatRange(0.1, 60),
-    default=5.0,
-    help="Give up after S seconds in all (5).",
-)
-@click.option(
-    "--ca-file",
-    metavar="F",
-    type=click.Path(exists=True, dir_okay=False),
-    help="Trust the authorities in this PEM file instead of the system's.",
-)
-@click.option("--address", "addresses", metavar="IP", multiple=True, help="Reach UPSTREAM at this address.")
-@click.option("--config", "config_file", metavar="FILE", help="Read this configuration.")
+@options.timeout(5.0)
+@options.ca_file
+@options.addresses()
+@options.config_file
 def query(
     words: tuple[str, ...],
     address: str | None,
