@@ -3,14 +3,16 @@
 import functools
 import itertools
 import random
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from secdns.dns import name as names
-from secdns.dns.message import Message, Question
+from secdns.dns.message import Message, Question, Record
 from secdns.dns.rdata import soa_minimum
 from secdns.dnssec.aggressive import MAX_RECORDS, MAX_ZONES, Denials, Denied
-from secdns.dnssec.rrsets import RRsets
+from secdns.dnssec.rrsets import RRsets, Signed
 from secdns.dnssec.verdict import Verdict
 from secdns.iana import RCode, RRType
 from secdns.testing import SignedZones, Signing, ZoneData
@@ -214,6 +216,58 @@ def test_ttls_are_what_is_left_and_at_most_the_negative_one_8198_2() -> None:
     assert ask(denials, f"yy.{APEX}", T.A, 20.0) is None
 
 
+def changed(rrset: Signed, change: Callable[[Record], Record]) -> Signed:
+    """Give an RRset with each of its records changed, the RRSIGs too."""
+    other = Signed(rrset.owner, rrset.rrtype)
+    other.records = [change(record) for record in rrset.records]
+    other.signatures = rrset.signatures
+    other.covering = [change(record) for record in rrset.covering]
+    return other
+
+
+def test_a_proof_ends_before_a_soa_that_came_again_8198_2() -> None:
+    dialogue = Dialogue(make_model("nsec"))
+    first, second = dialogue.judge(f"zz.{APEX}").denied, dialogue.judge(f"a.{APEX}", T.TXT).denied
+    assert first is not None
+    assert second is not None
+    denials = Denials()
+    denials.learn(first, 20, 0.0)
+    denials.learn(second, 60, 10.0)
+    assert ask(denials, f"yy.{APEX}", T.A, 19.9) is not None
+    assert ask(denials, f"yy.{APEX}", T.A, 20.0) is None
+
+
+def test_nothing_is_denied_once_the_soa_has_run_out_8198_2() -> None:
+    denied = Dialogue(make_model("nsec")).judge(f"zz.{APEX}").denied
+    assert denied is not None
+    soa = changed(denied.soa, lambda record: replace(record, ttl=10))
+    denials = Denials()
+    denials.learn(Denied(denied.zone, denied.rrsets, soa), 60, 0.0)
+    assert ask(denials, f"yy.{APEX}", T.A, 9.9) is not None
+    assert ask(denials, f"yy.{APEX}", T.A, 10.0) is None
+
+
+def test_a_proof_whose_names_came_in_upper_case_is_sent_too_4343_1() -> None:
+    denied = Dialogue(make_model("nsec")).judge(f"zz.{APEX}").denied
+    assert denied is not None
+    shouted = [
+        changed(each, lambda record: replace(record, name=record.name.upper())) for each in denied.rrsets
+    ]
+    denials = Denials()
+    denials.learn(Denied(denied.zone, tuple(shouted), denied.soa), 60, 0.0)
+    answer = ask(denials, f"yy.{APEX}", T.A, 1.0)
+    assert answer is not None
+    assert {record.rrtype for record in answer.authority} == {T.SOA, T.NSEC, T.RRSIG}
+
+
+@pytest.mark.parametrize(("labels", "is_denied"), [(7, True), (8, False)])
+def test_names_are_hashed_up_to_seven_labels_below_their_zone_D2(labels: int, is_denied: bool) -> None:
+    dialogue = Dialogue(make_model("nsec3"))
+    denials = Denials()
+    learn(dialogue, denials, f"zz.{APEX}")
+    assert (ask(denials, f"{'x.' * (labels - 1)}zz.{APEX}") is not None) is is_denied
+
+
 def test_the_proof_comes_with_its_signatures_8198_3() -> None:
     dialogue = Dialogue(make_model("nsec"))
     denials = Denials()
@@ -260,7 +314,7 @@ def test_what_is_held_is_bounded_C13() -> None:
     for number in range(MAX_ZONES + 10):
         apex = b"\x04%04d\x04test\0" % number
         denials.learn(Denied(apex, verdict.denied.rrsets, verdict.denied.soa), 60, 0.0)
-    assert len(denials._zones) == MAX_ZONES
+    assert len(denials._zones) == MAX_ZONES == 256
     compact = Dialogue(make_model("compact"))
     for number in range(MAX_RECORDS + 10):
         learn(compact, denials, f"n{number}.{APEX}")

@@ -51,7 +51,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "dnssec/test_budgets",
         "dnssec/test_validator_tampering",
     ),
-    "aggressive": ("dnssec/test_aggressive", "validation/test_validation_aggressive"),
+    "aggressive": ("validation/test_validation_aggressive", "dnssec/test_aggressive"),
     "explain": ("dnssec/test_explain",),
 }
 """Module -> files below tests/."""
