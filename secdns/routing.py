@@ -22,7 +22,6 @@ from secdns.errors import ConnectError, TransportError
 from secdns.policy import Given, Hosts, QueryPolicies, from_pairs
 from secdns.policy.routes import Routes
 from secdns.providers import DEFAULT, PROVIDERS
-from secdns.transport import SCHEMES
 from secdns.upstream import Done, Read, Upstream, UpstreamGroup
 
 if TYPE_CHECKING:
@@ -166,7 +165,7 @@ class Groups:
 
 def _can_bootstrap(endpoint: Endpoint) -> bool:
     has_address = endpoint.is_ip or bool(endpoint.addresses)
-    return has_address and endpoint.is_encrypted and endpoint.scheme in SCHEMES
+    return has_address and endpoint.is_encrypted
 
 
 def _route(routes: Mapping[bytes, int], default: int) -> Route | None:

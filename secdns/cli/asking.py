@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import click
 
 from secdns import endpoint as endpoints
-from secdns.cli.answer import TRANSPORTS, Answer
+from secdns.cli.answer import Answer
 from secdns.cli.lookup import Lookup
 from secdns.dns.edns import EDNS, pad
 from secdns.dns.message import Message, Question, make_query
 from secdns.endpoint import Endpoint
 from secdns.errors import ConfigError, EndpointError, FormatError, ProtocolError, TransportError
 from secdns.iana import RCode
-from secdns.transport import SCHEMES, Transport, open_transport
+from secdns.transport import Transport, open_transport
 
 if TYPE_CHECKING:
     from secdns.cli.judging import Judged
@@ -224,11 +224,6 @@ async def _judge(
 
 def _parse_url(text: str) -> Endpoint:
     chosen = endpoints.parse(text)
-    if chosen.scheme not in SCHEMES:
-        raise EndpointError(
-            f"{text!r} needs {TRANSPORTS[chosen.scheme]}, which this version cannot speak",
-            hint=f"it speaks {', '.join(f'{scheme}://' for scheme in SCHEMES)}",
-        )
     if not chosen.is_encrypted and not chosen.is_ip:
         raise EndpointError(
             f"{text!r} names a host, a plain upstream needs an IP address",

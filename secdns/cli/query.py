@@ -17,7 +17,9 @@ if TYPE_CHECKING:  # loaded when the command runs
 UPSTREAM_FORMS = """\b
 UPSTREAM is one of
   @tls://dns.example          DNS over TLS
-  @https://dns.example/path   DNS over HTTPS
+  @https://dns.example/path   DNS over HTTPS (HTTP/2)
+  @h3://dns.example/path      DNS over HTTPS (HTTP/3)
+  @quic://dns.example         DNS over QUIC
   @sdns://AgcA...             a DNS stamp, which says one of these
   @127.0.0.1  @[::1]:5300     plain DNS, over UDP and where needed TCP
   @quad9                      a built-in upstream, see: secdns upstreams

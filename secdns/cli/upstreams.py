@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # loaded when the command runs
 EPILOG = """\b
 filtering   what the upstream refuses to resolve: none, malware, ads or family
 logging     what its operator says it keeps: none, anonymised, yes or unknown
-transports  doh, dot, doh3, doq; in brackets what this version does not speak yet
+transports  doh, dot, doh3, doq: what transport can say of this upstream
 
 \b
 To use one, write into the configuration (secdns config init makes one):
@@ -62,8 +62,6 @@ def _used(config_file: str | None) -> tuple["UpstreamConfig", ...]:
 
 
 def _row(provider: "Provider", in_use: bool) -> tuple[str, ...]:
-    spoken = _spoken(provider)
-    silent = [t for t in provider.transports if t not in spoken]
     return (
         "*" if in_use else "",
         provider.id,
@@ -72,7 +70,7 @@ def _row(provider: "Provider", in_use: bool) -> tuple[str, ...]:
         provider.filtering,
         provider.logging,
         {True: "yes", False: "no", None: "unknown"}[provider.dnssec],
-        " ".join(spoken) + (f" [{' '.join(silent)}]" if silent else ""),
+        " ".join(provider.transports),
     )
 
 
@@ -88,14 +86,7 @@ def _object(provider: "Provider", in_use: bool, is_default: bool) -> dict[str, o
         "dnssec": provider.dnssec,
         "client_subnet": provider.ecs,
         "transports": {name: provider.endpoints[name].url for name in provider.transports},
-        "spoken": _spoken(provider),
         "addresses": list(provider.addresses),
         "in_use": in_use,
         "default": is_default,
     }
-
-
-def _spoken(provider: "Provider") -> list[str]:
-    from secdns.transport import SCHEMES
-
-    return [name for name in provider.transports if provider.endpoints[name].scheme in SCHEMES]

@@ -1,8 +1,6 @@
 """Serve DNS over HTTPS with HTTP/2 (RFC 8484, RFC 9113)."""
 
 import asyncio
-import base64
-import binascii
 from dataclasses import dataclass, field
 
 from h2.config import H2Configuration
@@ -20,15 +18,11 @@ from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
-from secdns.dns.message import Message
-from secdns.dns.wire import HEADER_SIZE, MAX_MESSAGE
-from secdns.errors import FormatError
+from secdns.dns.wire import MAX_MESSAGE
 from secdns.testing.connection import Connection
 from secdns.testing.core import Core
+from secdns.testing.doh import query_of, response_headers
 from secdns.testing.faults import Faults
-
-PATH = "/dns-query"
-MEDIA_TYPE = "application/dns-message"  # RFC 8484 §6
 
 _NO_LIMIT = 2**31 - 1
 
@@ -104,7 +98,7 @@ class HTTPConnection(Connection):
     def _request(self, stream: int) -> None:
         if stream > self._last_stream or (request := self._streams.get(stream)) is None:
             return
-        status, query = _query_of(request)
+        status, query = query_of(request.headers, bytes(request.body))
         if status != 200:
             request.is_complete = True
             refusal = [(":status", str(status)), ("content-length", "0")]
@@ -145,7 +139,7 @@ class HTTPConnection(Connection):
         for _ in range(faults.informational):
             self._h2.send_headers(stream, [(":status", "103")])
         body = reply if faults.body is None else faults.body
-        self._h2.send_headers(stream, _headers(faults, reply, body))
+        self._h2.send_headers(stream, response_headers(faults, reply, body))
         response.trailers = list(faults.trailers.items())
         response.ends = not faults.no_end_stream
         if faults.close_mid:
@@ -226,47 +220,3 @@ def _settings(max_concurrent_streams: int) -> Settings:
 
 def _text(octets: bytes | str) -> str:
     return octets if isinstance(octets, str) else octets.decode("latin-1")
-
-
-def _query_of(request: _Stream) -> tuple[int, bytes]:
-    """Give the query of a request, or the HTTP status that refuses it (RFC 8484 §4.1)."""
-    path, _, parameters = request.headers.get(":path", "").partition("?")
-    query = bytes(request.body)
-    if path != PATH:
-        return 404, b""
-    match request.headers.get(":method"):
-        case "POST" if request.headers.get("content-type") != MEDIA_TYPE:
-            return 415, b""
-        case "POST":
-            pass
-        case "GET":
-            coded = parameters.removeprefix("dns=")
-            try:
-                query = base64.b64decode(coded + "=" * (-len(coded) % 4), altchars=b"-_", validate=True)
-            except (binascii.Error, ValueError):
-                return 400, b""
-        case _:
-            return 405, b""
-    if len(query) > MAX_MESSAGE:
-        return 413, b""
-    return (200, query) if len(query) >= HEADER_SIZE else (400, b"")
-
-
-def _headers(faults: Faults, reply: bytes, body: bytes) -> list[tuple[str, str]]:
-    headers: dict[str, str | None] = {
-        "content-type": MEDIA_TYPE,
-        "content-length": str(len(body)),
-        "cache-control": f"max-age={_lifetime_s(reply)}",
-        **faults.http_headers,
-    }
-    given = [(name, value) for name, value in headers.items() if value is not None]
-    return [(":status", str(faults.http_status)), *given]
-
-
-def _lifetime_s(reply: bytes) -> int:
-    """Give the smallest TTL in the answer, or in the authority section of a denial (RFC 8484 §5.1)."""
-    try:
-        message = Message.parse(reply)
-    except FormatError:
-        return 0
-    return min((record.ttl for record in message.answer or message.authority), default=0)

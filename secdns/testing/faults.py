@@ -37,6 +37,18 @@ Oddity = Literal[
     "chasm",  # one octet at 2**28 - 1, whatever flow control allows
     "chatter",  # 2,000 packets that say nothing, then the answer
 ]
+H3Oddity = Literal[
+    "insert",  # an entry for the dynamic table that there is not
+    "bomb",  # a field section of 8,000 references to the static table
+    "long-section",  # one of over 8 KiB
+    "push",  # PUSH_PROMISE
+    "data-first",  # a body without a header section
+    "cut",  # the end of the stream within a frame
+    "two-controls",  # a second control stream
+    "close-control",  # the end of the control stream
+    "both-ways",  # a stream of the server's own
+    "pieces",  # the body in frames of one octet, with empty ones between
+]
 
 
 @dataclass(slots=True)
@@ -97,7 +109,8 @@ class Faults:
     keeps_streams: bool = False  # never end a stream whose query was cancelled
     retry: Literal["once", "always"] | None = None  # make clients prove their address
     only_version: int | None = None  # speak this version of QUIC only
-    oddity: Oddity | None = None  # instead of the answer
+    oddity: Oddity | None = None  # DNS over QUIC: instead of the answer
+    h3_oddity: H3Oddity | None = None  # HTTP/3: the same
 
     def take(self, seen: Seen) -> "Faults":
         """Give the faults that hold for this query: these, or none; ``times`` counts down."""

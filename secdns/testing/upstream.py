@@ -17,7 +17,8 @@ from secdns.testing.connection import Connection, linger_not
 from secdns.testing.core import Answer, Core, Handshake
 from secdns.testing.datagram import UDPServer
 from secdns.testing.demo import DEMO_ZONES
-from secdns.testing.doh2 import PATH, HTTPConnection
+from secdns.testing.doh import PATH
+from secdns.testing.doh2 import HTTPConnection
 from secdns.testing.faults import Faults, Seen
 from secdns.testing.stream import TCPConnection, TLSConnection
 from secdns.testing.tls import Contexts

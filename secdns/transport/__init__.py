@@ -111,6 +111,7 @@ class _Module(Protocol):
 SCHEMES: Final[dict[str, str]] = {
     "tls": "secdns.transport.dot",
     "https": "secdns.transport.doh2",
+    "h3": "secdns.transport.doh3",
     "quic": "secdns.transport.doq",
     "udp": "secdns.transport.do53",  # for [[route]] only, never for the default upstreams
     "tcp": "secdns.transport.do53",

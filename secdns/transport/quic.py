@@ -51,7 +51,7 @@ MAX_REFUSALS: Final = 2  # in a row on an open connection; one ICMP error proves
 MAX_QUEUED: Final = 256  # queries that wait for a stream (threat R7)
 SPILL_S: Final = 0.05  # without a free stream; then the next connection is better
 LOW_CREDIT: Final = 16  # streams left of those that the server allows …
-STALE_CREDIT: Final = 64  # … and opened since it last allowed more: it has stopped doing so
+STALE_CREDIT: Final = 64  # … and over since it last allowed more: it has stopped doing so
 IDLE_SHARE: Final = 0.8  # of the server's idle limit; we close before it does
 CLIENT_STREAM: Final = 0  # of ``stream & 3``: opened by the client, in both directions (RFC 9000 §2.1)
 
@@ -106,7 +106,7 @@ class QUICConversation(Conversation, Generic[R]):
         self._spill: asyncio.TimerHandle | None = None
         self._freed_at = 0.0
         self._limit = 0  # of streams, as far as we looked …
-        self._asked_at_limit = 0  # … and how many had been opened when it last rose
+        self._over_at_limit = 0  # … and how many were over when it last rose
 
     # what a subclass says
 
@@ -121,6 +121,9 @@ class QUICConversation(Conversation, Generic[R]):
     def refused(self, request: R, code: int) -> TransportError:
         """Give the error for a query whose stream the server broke off."""
         return ProtocolError(f"{self.peer} broke the stream off: code {code:#x}")
+
+    def broken_off(self, stream: int) -> None:
+        """Take note that the server ended a stream before its end; ``fail`` if it must not."""
 
     def turn_begins(self) -> None:
         """A turn of the event loop begins to read."""
@@ -254,11 +257,11 @@ class QUICConversation(Conversation, Generic[R]):
 
     def _is_worn_out(self) -> bool:
         """Tell whether the streams that the server allows run out, and it has stopped to allow more."""
-        limit = self.quic.credit + self.asked
+        limit, over = self.quic.credit + self.asked, self.asked - len(self.requests)
         if limit != self._limit:
             self._limit = limit
-            self._asked_at_limit = self.asked
-        return self.quic.credit <= LOW_CREDIT and self.asked - self._asked_at_limit >= STALE_CREDIT
+            self._over_at_limit = over
+        return self.quic.credit <= LOW_CREDIT and over - self._over_at_limit >= STALE_CREDIT
 
     def _close_if_drained(self) -> None:
         """Give what is free to who waits, or close if nobody will ask any more."""
@@ -432,10 +435,12 @@ class QUICConversation(Conversation, Generic[R]):
 
     def _on_event(self, event: QuicEvent) -> None:
         if isinstance(event, StreamDataReceived):
-            self._heard()
-            self._spoke_at = self.quic.packets
+            if event.stream_id & 3 == CLIENT_STREAM:
+                self._heard()
+                self._spoke_at = self.quic.packets
             self.received(event.stream_id, event.data, event.end_stream)
         elif isinstance(event, StreamReset | StopSendingReceived):
+            self.broken_off(event.stream_id)
             request = self.take(event.stream_id)
             if request is not None:
                 self.quic.cancel(request.stream, self.CANCELLED)

@@ -84,6 +84,8 @@ def world(
     return {
         "tls": upstream.tls_url,
         "https": upstream.https_url,
+        "quic": upstream.url("quic"),
+        "h3": upstream.url("h3"),
         "udp": upstream.udp_url,
         "tcp": upstream.tcp_url,
         "port": str(upstream.port("udp")),

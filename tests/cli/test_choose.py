@@ -22,6 +22,8 @@ from secdns.errors import ConfigError, EndpointError
         ("tcp://192.0.2.1", ["tcp://192.0.2.1"]),
         ("tls://dns.example", ["tls://dns.example"]),
         ("https://dns.example", ["https://dns.example/dns-query"]),
+        ("h3://dns.example", ["h3://dns.example/dns-query"]),
+        ("quic://dns.example", ["quic://dns.example"]),
         ("quad9", ["https://dns.quad9.net/dns-query", "tls://dns.quad9.net"]),
     ],
 )
@@ -29,9 +31,7 @@ def test_upstream_is_what_a_person_wrote(home: Path, text: str, want: list[str])
     assert [endpoint.url for endpoint in choose(text, None)] == want
 
 
-@pytest.mark.parametrize(
-    "text", ["127.0.0.1:99999", "1.2.3", "h3://dns.example", "sdns://AgM", "nobody", "a b"]
-)
+@pytest.mark.parametrize("text", ["127.0.0.1:99999", "1.2.3", "sdns://AgM", "nobody", "a b"])
 def test_what_is_no_upstream_is_refused(home: Path, text: str) -> None:
     with pytest.raises(EndpointError):
         choose(text, None)

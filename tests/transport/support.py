@@ -12,9 +12,9 @@ from secdns.transport import Transport
 PATIENCE_S: Final = 4.0  # no test waits for this long unless it fails
 ZONE: Final = {"example.test": {f"h{number}": {"A": f"192.0.2.{number % 250 + 1}"} for number in range(300)}}
 
-ENCRYPTED: Final = ("tls", "https", "quic")
-STREAMS: Final = ("tls", "https", "quic", "tcp")
-ALL: Final = ("tls", "https", "quic", "tcp", "udp")
+ENCRYPTED: Final = ("tls", "https", "quic", "h3")
+STREAMS: Final = ("tls", "https", "quic", "h3", "tcp")
+ALL: Final = ("tls", "https", "quic", "h3", "tcp", "udp")
 
 
 def query_for(number: int = 1, *, id: int | None = None, block: int = 128) -> bytes:

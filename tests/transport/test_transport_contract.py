@@ -364,6 +364,7 @@ def test_scheme_that_is_not_spoken_is_refused() -> None:
         ("tls://192.0.2.1", {"h2", "hpack", "cryptography", "httpx", "dns", "aioquic"}),
         ("https://192.0.2.1", {"cryptography", "httpx", "dns", "aioquic"}),
         ("quic://192.0.2.1", {"h2", "hpack", "httpx", "dns"}),
+        ("h3://192.0.2.1", {"h2", "hpack", "httpx", "dns"}),
         ("udp://192.0.2.1", {"h2", "hpack", "cryptography", "httpx", "dns", "aioquic"}),
     ],
 )
@@ -426,6 +427,8 @@ async def test_begin_answers_the_waiter_on_the_open_connection(
         ("https", "close_mid"),
         ("https", "goaway"),
         ("quic", "close_mid"),
+        ("h3", "close_mid"),
+        ("h3", "goaway"),
     ],
 )
 async def test_waiter_that_asks_again_at_once_is_not_sent_back_to_a_dying_connection(

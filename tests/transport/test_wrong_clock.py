@@ -13,7 +13,7 @@ from tests.transport.support import ZONE, ask, no_lookup
 YEARS_S = 365 * 86400
 
 
-@pytest.mark.parametrize("scheme", ["tls", "https", "quic"])
+@pytest.mark.parametrize("scheme", ["tls", "https", "quic", "h3"])
 @pytest.mark.parametrize("kind", ["expired", "not-yet"])
 async def test_age_of_a_certificate_counts_only_with_a_clock_that_can_be_right_F14(
     kind: CertificateKind, scheme: str, monkeypatch: pytest.MonkeyPatch
