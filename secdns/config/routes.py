@@ -60,7 +60,7 @@ def _read_via(table: Table, via: str, names: Sequence[str]) -> Endpoint | None:
             near = f" (add an [[upstream]] with this name to use the built-in {via})"
         else:
             near = nearest(via, names)
-        wanted = f"want udp://, tcp://, tls://, https:// or one of {', '.join(names)}"
+        wanted = f"want udp://, tcp://, tls://, https://, quic://, h3:// or one of {', '.join(names)}"
         table.problems.add(place, f"{show(via)} is no upstream, {wanted}{near}")
         return None
     where = read_url(place, via, table.problems)

@@ -16,9 +16,7 @@ from secdns.config.reader import Problems, Table, nearest, show
 from secdns.endpoint import PLAIN_SCHEMES, Endpoint
 from secdns.errors import ConfigError, Error
 
-TRANSPORTS: Final = ("auto", "doh", "dot")
-SCHEMES: Final = ("https", "tls", "udp", "tcp")
-_LATER_SCHEMES: Final = {"h3": "DNS over HTTP/3", "quic": "DNS over QUIC"}
+TRANSPORTS: Final = ("auto", *providers.TRANSPORTS)
 _OWN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _RESERVED_NAMES: Final = ("network", "auto", "default")  # mean something of their own, now or later
 
@@ -44,7 +42,7 @@ def read_upstreams(tables: Sequence[Table], problems: Problems) -> tuple[Upstrea
 def _read_upstream(table: Table) -> UpstreamConfig | None:
     given = table.text("name")
     url = table.text("url")
-    transport = table.choice("transport", TRANSPORTS, {"doh3": "speak HTTP/3", "doq": "speak DNS over QUIC"})
+    transport = table.choice("transport", TRANSPORTS)
     if "url" in table.values:
         upstream = _own_upstream(table, given, url)
     elif "name" not in table.values:
@@ -109,19 +107,12 @@ def _builtin(provider: str, transport: str = "auto") -> UpstreamConfig:
 
 
 def read_url(place: Path, url: str, problems: Problems) -> Endpoint | None:
-    """Read a URL that this version can use; None and a problem if it cannot."""
+    """Read a URL; None and a problem if it cannot be used."""
     try:
-        where = endpoint.parse(url)
+        return endpoint.parse(url)
     except Error as error:
         problems.add_error(place, error)
         return None
-    if where.scheme in SCHEMES:
-        return where
-    wanted = ", ".join(f"{scheme}://" for scheme in SCHEMES if scheme not in PLAIN_SCHEMES)
-    problems.add(
-        place, f"{show(url)}: this version cannot speak {_LATER_SCHEMES[where.scheme]}, want {wanted}"
-    )
-    return None
 
 
 # what a URL cannot say

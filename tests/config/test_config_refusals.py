@@ -113,20 +113,6 @@ def test_ca_file_that_others_may_write_is_refused_l8(tmp_path: Path) -> None:
     ("text", "want"),
     [
         pytest.param(
-            '[[upstream]]\nurl = "h3://x.example"', "this version cannot speak DNS over HTTP/3", id="h3"
-        ),
-        pytest.param(
-            '[[upstream]]\nurl = "quic://x.example"', "this version cannot speak DNS over QUIC", id="quic"
-        ),
-        pytest.param(
-            '[[upstream]]\nname = "quad9"\ntransport = "doh3"', "this version cannot speak HTTP/3", id="doh3"
-        ),
-        pytest.param(
-            '[[upstream]]\nname = "quad9"\ntransport = "doq"',
-            "this version cannot speak DNS over QUIC",
-            id="doq",
-        ),
-        pytest.param(
             '[[upstream]]\nname = "quad9"\nproxy = "socks5://[::1]:9050"',
             "3: upstream[1].proxy: this version cannot use a proxy",
             id="proxy",
@@ -139,9 +125,6 @@ def test_ca_file_that_others_may_write_is_refused_l8(tmp_path: Path) -> None:
         pytest.param('[upstreams]\nstrategy = "spread"', "this version cannot spread queries", id="spread"),
         pytest.param(
             f'{ROUTE}via = "network"', "this version cannot learn the resolvers of a link", id="network"
-        ),
-        pytest.param(
-            f'{ROUTE}via = "quic://x.example"', "this version cannot speak DNS over QUIC", id="quic route"
         ),
     ],
 )

@@ -37,6 +37,26 @@ def test_default_upstreams_are_doh_then_dot_of_the_default_providers() -> None:
 
 
 @pytest.mark.parametrize(
+    ("transport", "url"),
+    [
+        ("doh", "https://dns.quad9.net/dns-query"),
+        ("dot", "tls://dns.quad9.net"),
+        ("doh3", "h3://dns.quad9.net/dns-query"),
+        ("doq", "quic://dns.quad9.net"),
+    ],
+)
+def test_transport_chooses_among_those_of_a_built_in_upstream(transport: str, url: str) -> None:
+    (upstream,) = parse(f'[[upstream]]\nname = "quad9"\ntransport = "{transport}"').upstreams
+    assert [one.url for one in upstream.endpoints] == [url]
+
+
+@pytest.mark.parametrize("url", ["https://x.test/q", "h3://x.test/q", "tls://x.test", "quic://x.test"])
+def test_upstream_of_ones_own_may_have_any_encrypted_transport(url: str) -> None:
+    (upstream,) = parse(f'[[upstream]]\nurl = "{url}"').upstreams
+    assert [one.url for one in upstream.endpoints] == [url]
+
+
+@pytest.mark.parametrize(
     ("text", "want"),
     [
         pytest.param("127.0.0.1:5353", ListenAddress("127.0.0.1", 5353, is_default=False), id="IPv4"),

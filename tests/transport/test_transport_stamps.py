@@ -19,7 +19,7 @@ from tests.endpoint.stamps import DOH, DOQ, DOT, stamp
 from tests.transport.conftest import Reach
 from tests.transport.support import ENCRYPTED, ZONE, ask, right_answer
 
-PROTOCOLS = {"https": DOH, "tls": DOT, "quic": DOQ}
+PROTOCOLS = {"https": DOH, "h3": DOH, "tls": DOT, "quic": DOQ}
 WRONG = hashlib.sha256(b"a certificate of somebody else").digest()
 
 every_encrypted = pytest.mark.parametrize("scheme", ENCRYPTED)
@@ -43,7 +43,8 @@ def stamped(up: FakeUpstream, scheme: str, *hashes: bytes) -> Endpoint:
     text = stamp(
         PROTOCOLS[scheme], f"{up.hostname}:{up.port(scheme)}", address=up.addresses[0], hashes=hashes
     )
-    return dataclasses.replace(parse(text), ca_file=up.ca_file)
+    # A stamp for DoH does not say which HTTP; whoever goes over to HTTP/3 takes the hashes along.
+    return dataclasses.replace(parse(text), scheme=scheme, ca_file=up.ca_file)
 
 
 @every_encrypted
