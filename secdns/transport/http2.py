@@ -28,7 +28,7 @@ from hpack.table import HeaderTable
 STREAM_WINDOW: Final = 128 * 1024  # a body of 65,535 octets and its padding fit without an update
 CONNECTION_WINDOW: Final = 4 * 1024 * 1024
 MAX_HEADER_LIST: Final = 16 * 1024  # octets, counted as in RFC 9113 §6.5.2
-MAX_FIELDS: Final = 2048  # decoded in one turn of 16 KB; honest answers have 10 octets for each field
+MAX_FIELDS: Final = 4096  # decoded in one turn of 32 KB; honest answers have 10 octets for each field
 SETTINGS_WEIGHT: Final = 8  # frames; it may change the window of every stream
 SETTINGS_PER_FRAME: Final = 12  # octets of SETTINGS that weigh as much as a frame
 FRAME_HEADER: Final = 9  # octets
