@@ -6,10 +6,12 @@ import pytest
 
 from secdns.dns import name as names
 from secdns.dns.message import Message, Question, Record
+from secdns.dnssec.algorithms import digest
 from secdns.dnssec.anchors import Anchors
 from secdns.dnssec.chain import Trust
 from secdns.dnssec.keys import BOGUS_MOST_S, MAX_ZONES, KeyCache, Zone
 from secdns.dnssec.limits import QUERIES
+from secdns.dnssec.rrsig import key_tag
 from secdns.dnssec.verdict import Reason, Status
 from secdns.iana import EDE, RCode, RRClass, RRType
 from secdns.testing import SignedZones, Signing, ZoneData
@@ -278,6 +280,44 @@ def test_no_anchor_that_verifies_is_bogus_and_says_so(rrtype: int) -> None:
     (wanted,) = [key.tag for key in other.zone().keys if key.is_sep]
     assert f"no key of . fits its trust anchor: key tag {wanted} wanted" in verdict.reason.text
     assert str(LAB.zone().keys[0].tag) in verdict.reason.text
+
+
+UNREADABLE = b"\1\1\3\x0d" + bytes(64)  # a key for P-256 that is no point of it
+
+
+@pytest.mark.parametrize(
+    ("beside", "want"),
+    [pytest.param(False, INSECURE, id="alone"), pytest.param(True, SECURE, id="beside a good one")],
+)
+def test_a_ds_of_a_key_that_cannot_be_used_makes_insecure_alone_only_4035_10(
+    dialogue: Dialogue, beside: bool, want: Status
+) -> None:
+    octets = digest(2, NAME("secure.test"), UNREADABLE)
+    assert octets is not None
+    ds = key_tag(UNREADABLE).to_bytes(2) + b"\x0d\2" + octets
+    faults = (
+        edited("secure.test", T.DNSKEY, lambda rdatas: [*rdatas, UNREADABLE]),
+        edited("secure.test", T.DS, lambda rdatas: [*rdatas, ds] if beside else [ds]),
+    )
+    verdict = dialogue.judge("www.secure.test", T.A, *faults)
+    assert verdict.status is want
+    if verdict.reason is not None:
+        assert verdict.reason.ede is EDE.UNSUPPORTED_DNSKEY_ALGORITHM
+        assert "cannot be used here" in verdict.reason.text
+
+
+def test_the_keys_of_an_anchor_are_handed_on_when_they_were_seen_5011_1(dialogue: Dialogue) -> None:
+    verdict = dialogue.judge("www.secure.test")
+    assert verdict.anchor_keys is not None
+    assert verdict.anchor_keys.zone == names.ROOT
+    assert {key.rdata for key in verdict.anchor_keys.keys} == {key.rdata for key in LAB.zone().keys}
+    assert dialogue.judge("www.plain.test").anchor_keys is None
+
+
+def test_below_an_anchor_a_key_has_to_fit_its_ds(dialogue: Dialogue) -> None:
+    verdict = dialogue.judge("www.secure.test", T.A, with_ds("secure.test", digest=bytes(32)))
+    assert verdict.reason is not None
+    assert "no key of secure.test. fits its DS:" in verdict.reason.text
 
 
 def test_an_island_says_trust_anchor_too() -> None:
