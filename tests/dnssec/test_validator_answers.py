@@ -9,8 +9,9 @@ from secdns.dns import name as names
 from secdns.dns.message import AA, AD, RA, Message, Question, Record
 from secdns.iana import EDE, RCode, RRClass, RRType
 from secdns.testing import SignedZones, Signing
-from secdns.testing.broken import aged, asked, said, stripped, with_extra
+from secdns.testing.broken import aged, asked, resigned, said, stripped, with_extra
 from secdns.testing.denials import Denial
+from secdns.testing.signing import Terms
 from tests.dnssec.dialogue import (
     BOGUS,
     INDETERMINATE,
@@ -233,6 +234,33 @@ def test_ttl_is_at_most_what_the_signatures_allow_4035_8() -> None:
     dialogue = Dialogue(lab)
     assert dialogue.judge("www.a.test").ttl_s == 100
     assert dialogue.judge("www.a.test", T.A, asked("www.a.test", T.A, aged(250))).ttl_s == 50
+
+
+@pytest.mark.parametrize("rrtype", [T.SOA, T.NSEC])
+def test_ttl_of_a_denial_is_at_most_what_each_of_its_signatures_allows_4035_8(rrtype: int) -> None:
+    dialogue = Dialogue(LAB)
+    soon = resigned(None, rrtype, Terms(expiration=dialogue.wall + 7))
+    for name in ("no.nsec.test", "www.nsec.test"):
+        assert dialogue.judge(name, T.TXT, asked(name, T.TXT, soon)).ttl_s == 7
+
+
+def test_a_soa_stays_where_it_stood_when_others_are_left_out() -> None:
+    dialogue = Dialogue(LAB)
+    question = Question(NAME("no.nsec.test"), T.A)
+    honest = dialogue.honest(question)
+    extra = Record(NAME("junk.nsec.test"), T.TXT, RRClass.IN, 60, b"\4junk")
+    got = dialogue.judge_message(
+        question, dataclasses.replace(honest, authority=(extra, *honest.authority), answer=(extra,))
+    )
+    assert (got.status, got.message.answer, got.message.authority) == (SECURE, (), honest.authority)
+
+
+def test_a_ds_at_the_root_is_judged_like_any_other_answer() -> None:
+    dialogue = Dialogue(LAB)
+    question = Question(names.ROOT, T.DS)
+    ds = Record(names.ROOT, T.DS, RRClass.IN, 300, bytes(36))
+    message = dataclasses.replace(dialogue.honest(question), answer=(ds,), authority=())
+    assert dialogue.judge_message(question, message).status is BOGUS
 
 
 def test_a_raised_ttl_is_worth_the_original_one_4035_8() -> None:
