@@ -15,7 +15,17 @@ from secdns.dnssec.rrsig import key_tag
 from secdns.dnssec.verdict import Reason, Status
 from secdns.iana import EDE, RCode, RRClass, RRType
 from secdns.testing import SignedZones, Signing, ZoneData
-from secdns.testing.broken import aged, alias_instead, asked, edited, resigned, said, stripped, with_ds
+from secdns.testing.broken import (
+    aged,
+    alias_instead,
+    asked,
+    edited,
+    resigned,
+    said,
+    stripped,
+    with_ds,
+    with_extra,
+)
 from secdns.testing.denials import Denial
 from secdns.testing.signing import Terms
 from tests.dnssec.dialogue import (
@@ -333,6 +343,22 @@ def test_with_every_anchor_revoked_all_is_bogus_5011_1() -> None:
     assert verdict.status is BOGUS
     assert verdict.reason is not None
     assert "none that is trusted any more" in verdict.reason.text
+
+
+def test_a_signature_of_a_stranger_makes_no_unsigned_name_bogus_4035_7(dialogue: Dialogue) -> None:
+    question = Question(NAME("www.plain.test"), T.A)
+    honest = dialogue.honest(question)
+    strange = dialogue.honest(Question(NAME("www.secure.test"), T.A)).answer
+    rrsigs = [dataclasses.replace(one, name=question.name) for one in strange if one.rrtype == T.RRSIG]
+    message = dataclasses.replace(honest, answer=(*honest.answer, *rrsigs))
+    assert dialogue.judge_message(question, message).status is INSECURE
+
+
+def test_a_proof_from_above_judges_no_name_of_a_zone_known_to_be_unsigned(dialogue: Dialogue) -> None:
+    dialogue.judge("www.plain.test")
+    name = "no.plain.test"
+    verdict = dialogue.judge(name, T.A, asked(name, T.A, with_extra("test", "plain.test", T.NSEC)))
+    assert verdict.status is INSECURE
 
 
 # Where it is waived.

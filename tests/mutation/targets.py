@@ -48,6 +48,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "dnssec/test_validator_denials",
         "dnssec/test_blame",
         "dnssec/test_chain",
+        "dnssec/test_aggressive",
         "dnssec/test_budgets",
         "dnssec/test_validator_tampering",
     ),
