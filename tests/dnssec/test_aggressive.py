@@ -226,15 +226,18 @@ def changed(rrset: Signed, change: Callable[[Record], Record]) -> Signed:
 
 
 def test_a_proof_ends_before_a_soa_that_came_again_8198_2() -> None:
-    dialogue = Dialogue(make_model("nsec"))
-    first, second = dialogue.judge(f"zz.{APEX}").denied, dialogue.judge(f"a.{APEX}", T.TXT).denied
-    assert first is not None
-    assert second is not None
-    denials = Denials()
-    denials.learn(first, 20, 0.0)
-    denials.learn(second, 60, 10.0)
-    assert ask(denials, f"yy.{APEX}", T.A, 19.9) is not None
-    assert ask(denials, f"yy.{APEX}", T.A, 20.0) is None
+    for denial, name, other in (("nsec", "zz", "a"), ("nsec3", "a", "zz")):
+        kind: Denial = "nsec" if denial == "nsec" else "nsec3"
+        dialogue = Dialogue(make_model(kind))
+        first = dialogue.judge(f"{name}.{APEX}", T.TXT).denied
+        second = dialogue.judge(f"{other}.{APEX}", T.TXT).denied
+        assert first is not None
+        assert second is not None
+        denials = Denials()
+        denials.learn(first, 20, 0.0)
+        denials.learn(second, 60, 10.0)
+        assert ask(denials, f"{name}.{APEX}", T.MX, 19.9) is not None
+        assert ask(denials, f"{name}.{APEX}", T.MX, 20.0) is None
 
 
 def test_nothing_is_denied_once_the_soa_has_run_out_8198_2() -> None:

@@ -6,7 +6,11 @@ import pytest
 
 from secdns.dns import name as names
 from secdns.dns.message import Message, Question
+from secdns.dnssec.anchors import DS
+from secdns.dnssec.chain import Link
 from secdns.dnssec.explain import Explanation, explain
+from secdns.dnssec.rrsig import REVOKE
+from secdns.dnssec.verdict import Verdict
 from secdns.iana import RRType
 from secdns.testing import Fault, SignedZones, Signing
 from secdns.testing.broken import (
@@ -21,6 +25,7 @@ from secdns.testing.broken import (
     without_proof,
 )
 from tests.dnssec.dialogue import BOGUS, INDETERMINATE, INSECURE, SECURE, Dialogue, trust_in
+from tests.dnssec.signing import KSK, ZONE, ZSK, Signer
 from tests.testing.signed_lab import KINDS, ROWS, zone_data, zones
 from tests.testing.test_signed_faults import CASES, apex_of
 from tests.testing.test_signed_faults import LAB as BROKEN
@@ -244,3 +249,19 @@ def test_types_and_algorithms_without_a_name_are_numbers() -> None:
     assert got.steps[-1].title == "txt.a.test. TYPE65280"
     got = told("www.a.test", T.A, edited("a.test", T.DS, lambda rdatas: [*rdatas, b"\0\1\xc8\2" + bytes(32)]))
     assert any("algorithm 200" in detail for step in got.steps for detail in step.details)
+
+
+def test_a_step_tells_keys_apart_by_what_they_may_do() -> None:
+    flags = {"entry point": KSK, "zone key": ZSK, "no zone key": 0, "revoked": KSK | REVOKE}
+    keys = {what: Signer(flags=one).key for what, one in flags.items()}
+    ds = tuple(DS(ZONE, tag, 13, 2, b"x") for tag in (keys["entry point"].tag, 0))
+    link = Link(ZONE, T.DNSKEY, ZONE, SECURE, ds=ds, keys=tuple(keys.values()))
+    got = explain(Question(ZONE, T.A), Verdict(SECURE, Message()), [link], 0)
+    shown = [detail.partition(": ")[2] for detail in got.steps[0].details if detail.startswith("key ")]
+    name = "ECDSAP256SHA256"
+    assert shown == [
+        f"{name}, entry point, fits the DS",
+        f"{name}, zone key",
+        f"{name}, no zone key",
+        f"{name}, entry point, revoked",
+    ]
