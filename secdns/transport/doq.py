@@ -1,6 +1,8 @@
 """Speak DNS over QUIC (RFC 9250): one query and its answer on each stream.
 
-Few are outstanding on one connection: Knot DNS 3.4 and 3.5 fall silent with more than eight.
+Few are outstanding on one connection, and each leaves in a datagram of its own: Knot DNS 3.4 and 3.5
+fall silent otherwise. Of 4,000 queries in bursts of 100 Knot DNS 3.4.6 answered all with three
+outstanding, all but 8 with four, and four in five with six; with several in a datagram, fewer.
 """
 
 from typing import ClassVar, Final
@@ -39,7 +41,8 @@ class DoQConversation(QUICConversation[_Query]):
     """One connection. What breaks the protocol ends it (RFC 9250 §4.3.3)."""
 
     ALPN = ALPN
-    AT_ONCE: ClassVar = 8
+    AT_ONCE: ClassVar = 3
+    ONE_BY_ONE: ClassVar = True
     STREAMS: ClassVar = 1  # none is right; one is let through, to be told what is wrong with it
     BOTH_WAYS: ClassVar = 1
     NO_ERROR: ClassVar = NO_ERROR

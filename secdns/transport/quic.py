@@ -80,6 +80,7 @@ class QUICConversation(Conversation, Generic[R]):
     HANDSHAKE = "QUIC"
     ALPN: ClassVar[str]
     AT_ONCE: ClassVar[int]  # queries outstanding
+    ONE_BY_ONE: ClassVar = False  # each query in a datagram of its own
     STREAMS: ClassVar[int]  # that the server may open in one direction …
     BOTH_WAYS: ClassVar[int]  # … and in both, at a time
     NO_ERROR: ClassVar[int]  # codes of the protocol inside
@@ -141,7 +142,12 @@ class QUICConversation(Conversation, Generic[R]):
         self.asked += 1
         stream = self.quic.get_next_available_stream_id()
         request = self.requests[stream] = self.send_query(stream, query, deadline, waiter)
-        self.flush_soon()
+        if self.ONE_BY_ONE:
+            self._flush()
+            if self.error is not None:
+                return request  # whose waiter has heard of it
+        else:
+            self.flush_soon()
         if deadline < self._alarm_at:
             self.watch(deadline)
         if self._is_worn_out() or (self.link.quota is not None and self.asked >= self.link.quota):

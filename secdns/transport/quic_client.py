@@ -40,7 +40,6 @@ STREAM_WINDOW: Final = (
 )  # octets of a stream in all: the longest message and what HTTP puts around it
 CONNECTION_WINDOW: Final = 1024 * 1024
 MAX_TICKET: Final = 8192  # octets of a session ticket
-MAX_TOKEN: Final = 512  # octets of an address validation token
 IDLE_TIMEOUT_S: Final = 30.0  # after which the peer may forget us; we close earlier
 
 _ALERTS: Final[dict[int, str]] = {
@@ -61,13 +60,11 @@ class Client(QuicConnection):
     def __init__(self, configuration: QuicConfiguration, streams: int, both_ways: int) -> None:
         """Let the server open ``streams`` in one direction and ``both_ways`` in both, at a time."""
         self.ticket: SessionTicket | None = None  # the last that came
-        self.token = b""
         self.packets = 0  # that were truly the peer's
         self.was_closed_here = False
         super().__init__(
             configuration=configuration,
             session_ticket_handler=self._take_ticket,
-            token_handler=self._take_token,
         )
         self._local_max_streams_uni.value = self._local_max_streams_uni.sent = streams
         self._local_max_streams_bidi.value = self._local_max_streams_bidi.sent = both_ways
@@ -120,10 +117,6 @@ class Client(QuicConnection):
             ticket.max_early_data_size = None  # what is sent as 0-RTT can be replayed (threat E13)
             self.ticket = ticket
 
-    def _take_token(self, token: bytes) -> None:
-        if len(token) <= MAX_TOKEN:
-            self.token = token
-
     def _payload_received(
         self, context: QuicReceiveContext, plain: bytes, crypto_frame_required: bool = False
     ) -> tuple[bool, bool]:
@@ -152,9 +145,11 @@ class Client(QuicConnection):
 
 
 class Identity:
-    """What all connections to one endpoint share: whom to trust, whom to expect, ticket and token.
+    """What all connections to one endpoint share: whom to trust, whom to expect, the last ticket.
 
-    The same promises as ``tls.Identity``. Tickets are used once (RFC 8446 §C.4).
+    The same promises as ``tls.Identity``. Tickets are used once (RFC 8446 §C.4). Address validation
+    tokens are not kept: they spare a round trip where a server asks everybody to come again, they
+    tell a server that we are the same, and Knot DNS 3.4 fails whoever brings one that it gave.
     """
 
     def __init__(self, endpoint: Endpoint, alpn: str) -> None:
@@ -162,7 +157,6 @@ class Identity:
         self.alpn = alpn
         self._ticket: SessionTicket | None = None
         self._leaf: x509.Certificate | None = None  # whom the ticket stands for
-        self._token = b""
 
     def start(self, streams: int, both_ways: int) -> tuple[Client, x509.Certificate | None]:
         """Give a client that has said nothing yet, and the certificate that its ticket stands for.
@@ -181,7 +175,6 @@ class Identity:
             server_name=self.endpoint.host,
             session_ticket=ticket,
             supported_versions=[QuicProtocolVersion.VERSION_1],
-            token=self._token,
             verify_mode=ssl.CERT_NONE,  # ``check`` does it, before anything else is sent or believed
         )
         return Client(configuration, streams, both_ways), leaf if ticket is not None else None
@@ -207,15 +200,13 @@ class Identity:
         return leaf
 
     def keep(self, client: Client, leaf: x509.Certificate) -> None:
-        """Keep ticket and token of a connection that has answered, for the next one."""
+        """Keep the ticket of a connection that has answered, for the next one."""
         if client.ticket is not None:
             self._ticket, self._leaf, client.ticket = client.ticket, leaf, None
-        self._token = client.token or self._token
 
     def forget(self) -> None:
-        """Drop ticket and token: on another network they would tell that we are the same (RFC 9250 §5.5)."""
+        """Drop the ticket: on another network it would tell that we are the same (RFC 9250 §5.5)."""
         self._ticket = None
-        self._token = b""
 
     def explain(self, ending: ConnectionTerminated, peer: str) -> TransportError:
         """Give the error of ours for the end of a connection that was never open."""

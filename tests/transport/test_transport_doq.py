@@ -151,7 +151,7 @@ async def test_server_that_ends_no_cancelled_stream_gets_a_new_connection(
     assert up.connections["quic"] == 2
 
 
-async def test_no_more_than_eight_are_outstanding_on_a_connection(up: FakeUpstream, reach: Reach) -> None:
+async def test_no_more_are_outstanding_than_a_weak_server_bears(up: FakeUpstream, reach: Reach) -> None:
     """Knot DNS falls silent on a connection with more, and so does this one."""
     up.faults.max_outstanding = AT_ONCE
     up.faults.delay_s = 0.01
