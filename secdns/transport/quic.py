@@ -193,7 +193,7 @@ class QUICConversation(Conversation, Generic[R]):
     def drop(self, request: R) -> None:
         """End a stream before its end (RFC 9250 §4.3.1, RFC 9114 §4.1.1)."""
         self.take(request.stream)
-        if request.stream < self.quic.get_next_available_stream_id() and self.error is None:
+        if self.error is None:
             self.quic.cancel(request.stream, self.CANCELLED)
             self.flush_soon()
             if self.quic.kept > self.AT_ONCE + MAX_KEPT:

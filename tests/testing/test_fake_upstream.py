@@ -6,6 +6,8 @@ import gc
 import os
 import socket
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -259,3 +261,17 @@ async def test_two_upstreams_do_not_know_each_other(up: FakeUpstream) -> None:
 async def test_before_its_start_it_has_no_ca_file() -> None:
     with pytest.raises(RuntimeError, match="not started"):
         _ = FakeUpstream().ca_file
+
+
+def test_quic_is_loaded_by_its_first_datagram_only() -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from secdns.testing import FakeUpstream\n"
+        "async def main():\n"
+        "    async with FakeUpstream() as up:\n"
+        "        up.endpoint('quic'), up.endpoint('h3')\n"
+        "asyncio.run(main())\n"
+        "print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"aioquic", "pylsqpack"} & set(loaded.stdout.split()) == set()

@@ -46,7 +46,7 @@ FAULTS: dict[str, dict[str, object]] = {
 SPOKEN = [
     pytest.param(scheme, fault, id=f"{scheme}: {name}")
     for name, fault in FAULTS.items()
-    for scheme in (ENCRYPTED if "close_mid" in fault else ("https",))
+    for scheme in (ENCRYPTED if "close_mid" in fault else ("https", "h3"))
 ]
 
 
