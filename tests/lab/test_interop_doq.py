@@ -19,7 +19,7 @@ import pytest
 from secdns.endpoint import Endpoint, parse
 from secdns.errors import TransportError
 from secdns.transport import Transport, open_transport
-from tests.lab.programs import MissingProgram, find, free_ports, running
+from tests.lab.programs import find, free_ports, running
 from tests.lab.servers import UPSTREAM_NAME, make_certificates
 from tests.transport.support import ask, no_lookup, right_answer
 
@@ -30,16 +30,16 @@ HOSTS = 250
 
 
 def knotd(tree: str | None) -> list[str]:
-    """Give the command that runs a knotd that speaks QUIC.
+    """Give the command that runs a knotd that speaks QUIC; without one the test is skipped.
 
     Raises:
-        MissingProgram: there is none.
+        MissingProgram: there is no knotd at all.
     """
     argv = ["chroot", tree, "knotd"] if tree else [find("knotd", "knot")]
     shown = subprocess.run([*argv, "--version"], capture_output=True, text=True, check=False).stdout
     version = re.search(r"(\d+)\.(\d+)", shown)
     if version is None or (int(version[1]), int(version[2])) < NEEDED:
-        raise MissingProgram("knotd of 3.4 or newer", "knot")
+        pytest.skip("needs: knot 3.4 or newer, or a Debian 13 tree that has it in SECDNS_KNOT_TREE")
     return argv
 
 
