@@ -94,7 +94,7 @@ EMPTY = Body(b"", 0, 0, ())
 
 
 class Share:
-    """What the entries of one domain hold together."""
+    """What the entries of one domain hold together in the main queue."""
 
     __slots__ = ("octets",)
 

@@ -4,9 +4,9 @@ S3-FIFO (Yang et al., SOSP 2023): a newcomer waits in a small queue, a tenth of 
 moves to the main queue only if it was asked for again; what left the small queue is remembered
 by its hash for a while, so that its return counts as a second request. A flood of random names
 thus washes through the small queue and never reaches the hot names. Two more rules: an entry
-above 4 KiB is admitted at its second request only, and a domain (two rightmost labels) that
-holds over a quarter of the space gets no second chances: it may fill what nobody else uses, but
-what others asked for twice stays.
+above 4 KiB is admitted at its second request only, and one domain (two rightmost labels) gets at
+most a seventh of the space in the main queue, which makes a quarter with the small one: it may fill
+what nobody else uses, but what others asked for twice stays, and so do its own hot names.
 """
 
 from array import array
@@ -17,7 +17,7 @@ from secdns.cache.entry import Entry, Share
 MAX_ENTRY = 16 * 1024  # octets; above, an answer is passed on and not kept
 DOORKEEPER = 4 * 1024  # octets; above, an answer is kept at its second request
 SMALL_PART = 10  # the small queue's part of the space, as a divisor
-DOMAIN_PART = 4  # one domain's part of the space, as a divisor
+DOMAIN_PART = 7  # one domain's part of the space in the main queue, as a divisor
 MAX_HITS = 3  # requests counted of one entry, each good for a second chance in the main queue
 MAX_CHANCES = 64  # second chances given in one eviction; bounds the work of one store
 OVERHEAD = 440  # octets of Python objects around one entry, as measured by tests/cache
@@ -76,10 +76,10 @@ class Store:
                 return False
             entry.share = share = self._shares[hash(domain_of(key)) % DOMAINS]
             entry.in_main = in_main = seen and share.octets * DOMAIN_PART <= self.limit
-            share.octets += size
             self.entries[key] = entry
             self.octets += size
             if in_main:
+                share.octets += size
                 self._main.append(key)
             else:
                 self._small.append(key)
@@ -96,8 +96,9 @@ class Store:
         grown = entry.size - old.size
         self.entries[key] = entry
         self.octets += grown
-        entry.share.octets += grown
-        if not entry.in_main:
+        if entry.in_main:
+            entry.share.octets += grown
+        else:
             self._small_octets += grown
 
     def _evict(self, chances: int) -> int:
@@ -105,16 +106,19 @@ class Store:
         from_small = bool(self._small) and (self._small_octets * SMALL_PART > self.limit or not self._main)
         key = self._small.popleft() if from_small else self._main.popleft()
         entry = self.entries[key]
+        share = entry.share
         if from_small:
             self._small_octets -= entry.size
-        if entry.hits and chances and entry.share.octets * DOMAIN_PART <= self.limit:
+        else:
+            share.octets -= entry.size
+        if entry.hits and chances and (not from_small or share.octets * DOMAIN_PART <= self.limit):
             entry.hits = 0 if from_small else entry.hits - 1
             entry.in_main = True
+            share.octets += entry.size
             self._main.append(key)
             return chances - 1
         del self.entries[key]
         self.octets -= entry.size
-        entry.share.octets -= entry.size
         if from_small:
             mark = hash(key)
             self._ghosts[mark % len(self._ghosts)] = mark >> 40 & 0xFFFF | 1

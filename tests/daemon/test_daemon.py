@@ -127,7 +127,7 @@ async def test_reload_goes_over_to_the_new_configuration_and_keeps_what_still_ho
 @pytest.mark.parametrize(
     "broken",
     [
-        pytest.param('[[upstream]]\nurl = "quic://192.0.2.1"\n', id="a scheme of a later version"),
+        pytest.param('[[upstream]]\nurl = "odoh://192.0.2.1"\n', id="a scheme of a later version"),
         pytest.param('[[upstream]]\nurl = "tls://192.0.2.1"\nca_file = "/nowhere"\n', id="no such ca_file"),
         pytest.param("not toml", id="not TOML"),
         pytest.param("[chache]\n", id="an unknown table"),
