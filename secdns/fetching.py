@@ -109,6 +109,7 @@ class _Fetch:
                 self._give_up()
 
     def _landed(self, response: Response | None, error: TransportError | None) -> None:
+        self._give_up = None
         takers = list(self.takers)
         now = self._fetcher.loop.time()
         if response is None and now > self._deadline - LATE_S:

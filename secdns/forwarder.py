@@ -239,6 +239,7 @@ class Forwarder:
 
     def _finish(self, flight: _Flight, entry: Entry, now: float) -> None:
         self._flights.pop(flight.key, None)
+        flight.give_up = None  # it leads back here: a cycle
         for waiter in flight.waiters:
             waiter(entry, now)
 

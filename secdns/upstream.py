@@ -311,6 +311,7 @@ class _Express(Generic[T]):
             self._group.unwatch(self)
         if self._cancel is not None:
             self._cancel()
+            self._cancel = None
         if self._later is not None and not self._later.done():
             self._later.cancel()
 
