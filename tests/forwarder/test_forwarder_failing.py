@@ -149,7 +149,9 @@ async def test_failure_is_kept_5_seconds_and_asks_nothing_meanwhile_9520_1_9520_
     faults: dict[str, Any], stage: Stage, up: FakeUpstream, warp: Warp
 ) -> None:
     up.faults = Faults(**faults)
-    first = await stage.ask(query(WWW))
+    asking = asyncio.create_task(stage.ask(query(WWW)))
+    await warp.pass_until(asking.done)  # two connects have time between them
+    first = await asking
     asked = len(up.queries)
     up.faults = Faults()
     for later_s in (0.0, 1.0, 3.9):
