@@ -11,7 +11,7 @@ ROOT = Path(secdns.__file__).parent
 
 # From the bottom up. A module imports its own package and lower layers only.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("iana",),
+    ("iana", "limit"),
     ("errors",),
     ("stamps",),
     ("endpoint", "paths", "stats", "clock", "turns"),
@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 RANKS = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
-PURE = {"iana", "errors", "stamps", "endpoint", "stats", "dns", "dnssec", "policy", "cache"}
+PURE = {"iana", "limit", "errors", "stamps", "endpoint", "stats", "dns", "dnssec", "policy", "cache"}
 IMPURE_MODULES = {
     "asyncio", "datetime", "http", "logging", "os", "pathlib", "random", "secrets", "select", "selectors",
     "signal", "socket", "ssl", "subprocess", "tempfile", "threading", "time", "urllib",

@@ -3,21 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from secdns.endpoint import Endpoint
+from secdns.limit import Limit
 
 Network = IPv4Network | IPv6Network
 Strategy = Literal["ordered"]
 DNSSECMode = Literal["validate", "off"]
-
-
-class Limit(NamedTuple):
-    """A bound: what holds when nothing is said, the least and the most."""
-
-    default: int
-    least: int
-    most: int
 
 
 # 32 MiB hold the answers of a busy household for a day; 1 is enough to try things; above 4096 a

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from secdns.config.lines import Path, line_of
-from secdns.config.model import Limit
 from secdns.errors import ConfigError, Error
+from secdns.limit import Limit
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ class Table:
         value = self._typed(key, bool)
         return default if value is None else value
 
-    def integer(self, key: str, limit: Limit) -> int:
+    def integer(self, key: str, limit: Limit[int]) -> int:
         """Give a whole number inside its bounds."""
         value = self._typed(key, int)
         if value is None:
@@ -124,7 +124,7 @@ class Table:
         return choices[0]
 
     def strings(
-        self, key: str, parse: Callable[[str], T], limit: Limit | None = None
+        self, key: str, parse: Callable[[str], T], limit: Limit[int] | None = None
     ) -> list[tuple[Path, T]]:
         """Give a list of strings, each through ``parse`` and with its place.
 

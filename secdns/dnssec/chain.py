@@ -29,6 +29,7 @@ from secdns.dnssec.rrsig import Key, Signature, Verified, read_key, verify
 from secdns.dnssec.verdict import MAX_TTL, Answers, Ask, Batch, Reason, Status
 from secdns.errors import FormatError
 from secdns.iana import EDE, RCode, RRType, type_text
+from secdns.limit import Limit
 
 WIDTH = 5  # names asked for at once; 6 labels below a known zone are rare but in ip6.arpa
 
@@ -440,7 +441,7 @@ class Chain:
         return Zone(name, Status.BOGUS, reason=reason)
 
 
-def _too_many(rrset: Signed, limit: limits.Limit) -> str:
+def _too_many(rrset: Signed, limit: Limit[int]) -> str:
     count = f"{len(rrset.records)} {type_text(rrset.rrtype)} records"
     return f"{to_text(rrset.owner)} has {count}, at most {limit.default} are taken"
 

@@ -4,18 +4,10 @@ A budget is made once for each client query and never renewed, whatever is asked
 behalf: RFC 4035 §5 leaves the work to do unbounded, an attacker does not.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from secdns.errors import Error
-
-
-class Limit(NamedTuple):
-    """A bound: what holds when nothing is said, the least and the most."""
-
-    default: int
-    least: int
-    most: int
-
+from secdns.limit import Limit
 
 # Checks of one signature with one key, over the whole query: PowerDNS 30, Knot 32, resolved 64.
 SIGNATURES: Final = Limit(48, 16, 256)

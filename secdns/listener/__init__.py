@@ -13,10 +13,11 @@ limits, and nothing of DNS beyond the length prefix.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from secdns.dns.peek import Query
 from secdns.errors import ListenError
+from secdns.limit import Limit
 
 __all__ = ["Acl", "Limit", "Limits", "Network", "Responder", "acl_for", "is_loopback"]
 
@@ -50,14 +51,6 @@ class Responder(Protocol):
         """
 
 
-class Limit(NamedTuple):
-    """A bound: what it is when nobody says otherwise, and how far a person may move it."""
-
-    default: float
-    minimum: float
-    maximum: float
-
-
 # All 64 descriptors of the upstreams and our own come on top: see sockets.raise_descriptor_limit.
 # PowerDNS 1024, BIND 150, dnscrypt-proxy 250; a laptop has few clients (R6).
 CONNECTIONS = Limit(256, 1, 10_000)
@@ -86,12 +79,12 @@ class Limits:
     Times are seconds (``_s``). See the constants above for the reasons.
     """
 
-    connections: int = int(CONNECTIONS.default)
-    pipelined: int = int(PIPELINED.default)
+    connections: int = CONNECTIONS.default
+    pipelined: int = PIPELINED.default
     first_octet_s: float = FIRST_OCTET_S.default
     message_s: float = MESSAGE_S.default
     idle_s: float = IDLE_S.default
-    unread_octets: int = int(UNREAD_OCTETS.default)
+    unread_octets: int = UNREAD_OCTETS.default
     quiet_s: float = QUIET_S.default
     coarse_s: float = COARSE_S.default
 
