@@ -35,13 +35,13 @@ from secdns.errors import (
     ProtocolError,
     TransportError,
 )
-from secdns.transport import Facts, Lookup, Waiter
+from secdns.transport import Lookup, Waiter
 from secdns.transport.connection import Connection, handshake
 from secdns.transport.conversation import Owner, again
 from secdns.transport.dial import addresses_of, dial
 from secdns.transport.doh import MAX_BODY, read_answer, request_headers
 from secdns.transport.http2 import CONNECTION_WINDOW, Client, FrameCounter, Header
-from secdns.transport.link import Link
+from secdns.transport.link import Link, Linked
 from secdns.transport.tls import Identity
 
 MAX_STREAMS: Final = 256  # in flight, whatever the server allows
@@ -64,14 +64,11 @@ def open(endpoint: Endpoint, lookup: Lookup) -> "DoH2":
     return DoH2(endpoint, lookup)
 
 
-class DoH2:
+class DoH2(Linked["DoH2Connection", Identity]):
     """The transport of ``https://``."""
 
     def __init__(self, endpoint: Endpoint, lookup: Lookup) -> None:
-        self._endpoint = endpoint
-        self._lookup = lookup
-        self._identity = Identity(endpoint, "h2", alpn_required=True)
-        self._link: Link[DoH2Connection] = Link(self._connect)
+        super().__init__(endpoint, lookup, Identity(endpoint, "h2", alpn_required=True))
 
     async def exchange(self, query: bytes, deadline: float) -> bytes:
         link = self._link
@@ -98,16 +95,6 @@ class DoH2:
         except Overloaded:
             return None
         return None if request is None else partial(connection.forget, request)
-
-    def reset(self) -> None:
-        self._identity.forget()
-        self._link.reset()
-
-    def facts(self) -> Facts:
-        return self._link.facts()
-
-    async def aclose(self) -> None:
-        await self._link.aclose()
 
     async def _connect(self, owner: Owner, deadline: float) -> "DoH2Connection":
         addresses = await addresses_of(self._endpoint, self._lookup, deadline)

@@ -14,11 +14,11 @@ from typing import Final
 from secdns.dns.peek import reply_matches
 from secdns.endpoint import Endpoint
 from secdns.errors import ConnectionLost, Overloaded, ProtocolError
-from secdns.transport import Facts, Lookup, Waiter
+from secdns.transport import Lookup, Waiter
 from secdns.transport.connection import Connection, handshake
 from secdns.transport.conversation import Owner
 from secdns.transport.dial import addresses_of, dial
-from secdns.transport.link import Link
+from secdns.transport.link import Link, Linked
 from secdns.transport.tls import Identity
 
 MAX_OUTSTANDING: Final = 1000  # queries without an answer on one connection, timed-out ones included
@@ -42,14 +42,11 @@ def _nothing() -> None:
     """An ID whose waiter has gone stays taken until its answer comes; there is nothing to undo."""
 
 
-class DoT:
+class DoT(Linked["DoTConnection", Identity]):
     """The transport of ``tls://``."""
 
     def __init__(self, endpoint: Endpoint, lookup: Lookup) -> None:
-        self._endpoint = endpoint
-        self._lookup = lookup
-        self._identity = Identity(endpoint, "dot", alpn_required=False)
-        self._link: Link[DoTConnection] = Link(self._connect)
+        super().__init__(endpoint, lookup, Identity(endpoint, "dot", alpn_required=False))
 
     async def exchange(self, query: bytes, deadline: float) -> bytes:
         link = self._link
@@ -68,16 +65,6 @@ class DoT:
         except Overloaded:
             return None
         return _nothing if taken else None
-
-    def reset(self) -> None:
-        self._identity.forget()
-        self._link.reset()
-
-    def facts(self) -> Facts:
-        return self._link.facts()
-
-    async def aclose(self) -> None:
-        await self._link.aclose()
 
     async def _connect(self, owner: Owner, deadline: float) -> "DoTConnection":
         addresses = await addresses_of(self._endpoint, self._lookup, deadline)

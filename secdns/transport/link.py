@@ -7,12 +7,14 @@ but is given no more queries at a time than it answers (fault F28).
 
 import asyncio
 import secrets
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
+from secdns.endpoint import Endpoint
 from secdns.errors import ConnectError, ConnectionLost, DeadlineExceeded, Overloaded, TransportError
-from secdns.transport import Facts
+from secdns.transport import Facts, Lookup
 from secdns.transport.conversation import Conversation, Owner, again
 
 CONNECT_LIMIT_S: Final = 5.0  # one connect in all; nobody waits longer than his own deadline
@@ -195,6 +197,43 @@ class Link(Owner, Generic[C]):
             refusal.retry_after_s = early_s
             refusal.args = (f"{error} (not tried again for {early_s:.1f} s)",)
             raise refusal
+
+
+class Forgetful(Protocol):
+    """Whom an upstream has to be; see ``tls.Identity`` and ``quic_client.Identity``."""
+
+    def forget(self) -> None:
+        """Forget what would resume a session."""
+
+
+Who = TypeVar("Who", bound=Forgetful)
+
+
+class Linked(Generic[C, Who]):
+    """What the transports that keep one connection have in common.
+
+    A subclass opens a connection in ``_connect`` and asks it in ``exchange`` and ``begin``.
+    """
+
+    def __init__(self, endpoint: Endpoint, lookup: Lookup, identity: Who) -> None:
+        self._endpoint = endpoint
+        self._lookup = lookup
+        self._identity = identity
+        self._link: Link[C] = Link(self._connect)
+
+    @abstractmethod
+    async def _connect(self, owner: Owner, deadline: float) -> C:
+        """Give a new connection that has said who it is."""
+
+    def reset(self) -> None:
+        self._identity.forget()
+        self._link.reset()
+
+    def facts(self) -> Facts:
+        return self._link.facts()
+
+    async def aclose(self) -> None:
+        await self._link.aclose()
 
 
 def _note(opening: asyncio.Task[None]) -> None:

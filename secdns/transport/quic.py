@@ -37,7 +37,7 @@ from secdns.transport import Facts, Lookup, Waiter
 from secdns.transport.certificate import trust_store
 from secdns.transport.conversation import Conversation, Owner
 from secdns.transport.dial import addresses_of, dial, words_for
-from secdns.transport.link import Link
+from secdns.transport.link import Link, Linked
 from secdns.transport.quic_client import Identity, code_words
 
 MAX_KEPT: Final = (
@@ -486,15 +486,12 @@ Kind = Callable[[Identity, Link[QUICConversation[R]], str], QUICConversation[R]]
 """Identity, link and address -> a connection that is not dialled yet."""
 
 
-class QUICTransport(Generic[R]):
+class QUICTransport(Linked[QUICConversation[R], Identity]):
     """The transport of a protocol over QUIC."""
 
     def __init__(self, endpoint: Endpoint, lookup: Lookup, kind: Kind[R], alpn: str) -> None:
-        self._endpoint = endpoint
-        self._lookup = lookup
+        super().__init__(endpoint, lookup, Identity(endpoint, alpn))
         self._kind = kind
-        self._identity = Identity(endpoint, alpn)
-        self._link: Link[QUICConversation[R]] = Link(self._connect)
 
     async def exchange(self, query: bytes, deadline: float) -> bytes:
         link = self._link
@@ -519,16 +516,6 @@ class QUICTransport(Generic[R]):
         connection = self._link.current
         request = None if connection is None else connection.ask(query, deadline, waiter)
         return None if connection is None or request is None else partial(connection.forget, request)
-
-    def reset(self) -> None:
-        self._identity.forget()
-        self._link.reset()
-
-    def facts(self) -> Facts:
-        return self._link.facts()
-
-    async def aclose(self) -> None:
-        await self._link.aclose()
 
     async def _connect(self, owner: Owner, deadline: float) -> QUICConversation[R]:
         trust_store(self._endpoint.ca_file)  # a store that cannot be read is said before a packet leaves
