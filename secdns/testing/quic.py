@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, cast
 
@@ -39,7 +40,7 @@ from secdns.testing.core import Core, Handshake
 MAX_DATAGRAM = 65535
 
 
-class QUICConnection(Served, QuicConnectionProtocol):
+class QUICConnection(Served, QuicConnectionProtocol, ABC):
     """One connection; subclasses speak the protocol inside."""
 
     NO_ERROR: ClassVar[int] = 0
@@ -68,9 +69,9 @@ class QUICConnection(Served, QuicConnectionProtocol):
             self._quic.close(QuicErrorCode.CONNECTION_REFUSED, QuicFrameType.PADDING)
             self.transmit()
 
+    @abstractmethod
     def received(self, stream: int, data: bytes, is_end: bool) -> None:
         """Take what came on a stream."""
-        raise NotImplementedError
 
     def stopped(self, stream: int, code: int) -> None:
         """Take note that the client wants nothing more of a stream."""
