@@ -6,14 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from secdns.testing import FakeUpstream
-from tests import loop
+from tests.fixtures import nothing_is_left
 from tests.forwarder.stage import ZONES
 
-
-@pytest.fixture(autouse=True)
-async def nothing_is_left() -> AsyncIterator[None]:
-    async with loop.nothing_is_left():
-        yield
+__all__ = ["nothing_is_left"]  # fixtures for this folder
 
 
 @pytest.fixture

@@ -7,25 +7,16 @@ import pytest
 from hypothesis import settings
 
 from secdns.testing import FakeUpstream
-from tests import loop
+from tests.fixtures import nothing_is_left, warp
 from tests.forwarder.stage import ZONES, Stage, table
+
+__all__ = ["nothing_is_left", "warp"]  # fixtures for this folder
 
 settings.register_profile("ci", max_examples=200, derandomize=True, database=None, deadline=None)
 settings.register_profile("nightly", max_examples=5_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 Play = Callable[[str], Stage]
-
-
-@pytest.fixture(autouse=True)
-async def nothing_is_left() -> AsyncIterator[None]:
-    async with loop.nothing_is_left():
-        yield
-
-
-@pytest.fixture
-async def warp(nothing_is_left: None, monkeypatch: pytest.MonkeyPatch) -> loop.Warp:
-    return loop.Warp(monkeypatch)
 
 
 @pytest.fixture

@@ -154,6 +154,64 @@ zone:
         yield Authority(process, port)
 
 
+def unbound_server(directory: Path, port: int) -> str:
+    """Give how the ``server`` clause of an Unbound begins that runs on loopback alone, for ``test.``."""
+    return f"""\
+server:
+  directory: "{directory}"
+  chroot: ""
+  username: ""
+  pidfile: ""
+  use-syslog: no
+  logfile: ""
+  do-daemonize: no
+  do-ip6: no
+  num-threads: 1
+  interface: 127.0.0.1@{port}
+  do-not-query-localhost: no
+  local-zone: "test." nodefault
+  qname-minimisation: no
+  edns-buffer-size: 1232
+  trust-anchor-signaling: no"""
+
+
+@contextmanager
+def validating_unbound(
+    directory: Path,
+    upstream_port: int,
+    anchors: Sequence[str],
+    *,
+    extra: str = "",
+    ready: Ready = answers_udp,
+) -> Iterator[int]:
+    """Run Unbound as a validating forwarder, which is what secdns is; give its port.
+
+    It says in ``unbound.log`` why an answer is bogus. ``extra`` are lines for its ``server`` clause.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    (port,) = free_ports(1)
+    config = directory / "unbound.conf"
+    trusted = "".join(f'  trust-anchor: "{anchor}"\n' for anchor in anchors)
+    config.write_text(
+        f"""\
+{unbound_server(directory, port)}
+  module-config: "validator iterator"
+  aggressive-nsec: no
+  val-log-level: 2
+  ede: yes
+{extra}{trusted}\
+remote-control:
+  control-enable: no
+forward-zone:
+  name: "."
+  forward-addr: 127.0.0.1@{upstream_port}
+"""
+    )
+    argv = [find("unbound"), "-d", "-p", "-c", str(config)]
+    with running(argv, directory / "unbound.log", ready(port)):
+        yield port
+
+
 @contextmanager
 def unbound(
     directory: Path,
@@ -176,17 +234,7 @@ def unbound(
     config = directory / "unbound.conf"
     config.write_text(
         f"""\
-server:
-  directory: "{directory}"
-  chroot: ""
-  username: ""
-  pidfile: ""
-  use-syslog: no
-  logfile: ""
-  do-daemonize: no
-  do-ip6: no
-  num-threads: 1
-  interface: 127.0.0.1@{port}
+{unbound_server(directory, port)}
   interface: 127.0.0.1@{dot_port}
   interface: 127.0.0.1@{doh_port}
   tls-port: {dot_port}
@@ -194,13 +242,8 @@ server:
   tls-service-pem: "{certificates.chain}"
   tls-service-key: "{certificates.key}"
   module-config: "iterator"
-  do-not-query-localhost: no
-  local-zone: "test." nodefault
-  qname-minimisation: no
   minimal-responses: yes
-  edns-buffer-size: 1232
   root-hints: ""
-  trust-anchor-signaling: no
   cache-max-negative-ttl: 5
 remote-control:
   control-enable: yes

@@ -4,7 +4,7 @@ import asyncio
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,8 @@ from secdns.dns.edns import EDNS, errors_of
 from secdns.dns.message import Message, make_query
 from secdns.iana import RCode, RRType
 from secdns.testing import FakeUpstream, SignedZones
-from tests.lab.programs import answers_udp, ask_udp, find, free_ports, running
+from tests.lab.programs import answers_udp, ask_udp, find
+from tests.lab.servers import validating_unbound
 
 SECURE, INSECURE, BOGUS = "secure", "insecure", "bogus"
 
@@ -107,43 +108,16 @@ def delv(up: FakeUpstream, zones: SignedZones, directory: Path) -> Iterator[Delv
 @contextmanager
 def unbound(up: FakeUpstream, zones: SignedZones, directory: Path) -> Iterator[Unbound]:
     """Have an Unbound running that trusts the root of ``zones`` and forwards everything to ``up``."""
-    (port,) = free_ports(1)
-    config = directory / "unbound.conf"
-    anchors = "".join(f'  trust-anchor: "{anchor}"\n' for anchor in zones.trust_anchors())
-    config.write_text(
-        f"""\
-server:
-  directory: "{directory}"
-  chroot: ""
-  username: ""
-  pidfile: ""
-  use-syslog: no
-  logfile: ""
-  do-daemonize: no
-  do-ip6: no
-  num-threads: 1
-  interface: 127.0.0.1@{port}
-  module-config: "validator iterator"
-  do-not-query-localhost: no
-  local-zone: "test." nodefault
+    extra = """\
   local-zone: "2.0.192.in-addr.arpa." nodefault
-  qname-minimisation: no
   harden-below-nxdomain: no
-  aggressive-nsec: no
-  trust-anchor-signaling: no
   root-key-sentinel: no
-  val-log-level: 2
-  ede: yes
-  edns-buffer-size: 1232
-{anchors}
-forward-zone:
-  name: "."
-  forward-addr: 127.0.0.1@{up.port("udp")}
-remote-control:
-  control-enable: no
 """
-    )
-    log = directory / "unbound.log"
-    argv = [find("unbound"), "-d", "-p", "-c", str(config)]
-    with running(argv, log, answers_udp(port, ".", RRType.SOA)):
-        yield Unbound(port, log)
+
+    def ready(port: int) -> Callable[[], bool]:
+        return answers_udp(port, ".", RRType.SOA)
+
+    with validating_unbound(
+        directory, up.port("udp"), zones.trust_anchors(), extra=extra, ready=ready
+    ) as port:
+        yield Unbound(port, directory / "unbound.log")

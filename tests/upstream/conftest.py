@@ -7,22 +7,13 @@ import pytest
 from secdns.endpoint import Endpoint, parse
 from secdns.testing import FakeUpstream
 from secdns.upstream import Upstream, UpstreamGroup
-from tests import loop
+from tests.fixtures import nothing_is_left, warp
 from tests.forwarder.stage import ZONES
 from tests.upstream.asking import PlayedTransport, no_lookup
 
+__all__ = ["nothing_is_left", "warp"]  # fixtures for this folder
+
 Gather = Callable[..., UpstreamGroup]
-
-
-@pytest.fixture(autouse=True)
-async def nothing_is_left() -> AsyncIterator[None]:
-    async with loop.nothing_is_left():
-        yield
-
-
-@pytest.fixture
-async def warp(nothing_is_left: None, monkeypatch: pytest.MonkeyPatch) -> loop.Warp:
-    return loop.Warp(monkeypatch)
 
 
 @pytest.fixture

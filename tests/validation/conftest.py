@@ -5,22 +5,13 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from secdns.testing import FakeUpstream, SignedZones
-from tests import loop
+from tests.fixtures import nothing_is_left, warp
 from tests.forwarder.stage import table
 from tests.validation.stage import Stage, dnssec, make_zones
 
+__all__ = ["nothing_is_left", "warp"]  # fixtures for this folder
+
 Play = Callable[[str], Stage]
-
-
-@pytest.fixture(autouse=True)
-async def nothing_is_left() -> AsyncIterator[None]:
-    async with loop.nothing_is_left():
-        yield
-
-
-@pytest.fixture
-async def warp(nothing_is_left: None, monkeypatch: pytest.MonkeyPatch) -> loop.Warp:
-    return loop.Warp(monkeypatch)
 
 
 @pytest.fixture

@@ -55,7 +55,13 @@ def lab(lab_directory: Path, certificates: Certificates, signed_tree: Tree) -> I
             )
         )
         unbound_port = stack.enter_context(
-            peers.validating_unbound(directory / "unbound", upstream.port, signed_tree.anchor_ds)
+            servers.validating_unbound(
+                directory / "unbound",
+                upstream.port,
+                [signed_tree.anchor_ds],
+                extra="  minimal-responses: yes\n",
+                ready=_ready,
+            )
         )
         anchor_file = directory / "anchor.conf"
         peers.write_anchor_file(anchor_file, signed_tree.anchor_key)

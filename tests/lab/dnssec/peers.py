@@ -1,8 +1,6 @@
 """Other validators, asked what we are asked: Unbound in front of the same upstream, and ``delv``."""
 
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,52 +13,9 @@ import dns.rdata
 import dns.rrset
 
 from tests.lab.clients import pipelined
-from tests.lab.programs import answers_udp, ask_udp, find, free_ports, running
+from tests.lab.programs import ask_udp, find
 
 PAYLOAD = 1232
-
-
-@contextmanager
-def validating_unbound(directory: Path, upstream_port: int, anchor: str) -> Iterator[int]:
-    """Run Unbound as a validating forwarder, which is what secdns is; give its port."""
-    program = find("unbound")
-    directory.mkdir(parents=True, exist_ok=True)
-    (port,) = free_ports(1)
-    config = directory / "unbound.conf"
-    config.write_text(
-        f"""\
-server:
-  directory: "{directory}"
-  chroot: ""
-  username: ""
-  pidfile: ""
-  use-syslog: no
-  logfile: ""
-  do-daemonize: no
-  do-ip6: no
-  num-threads: 1
-  interface: 127.0.0.1@{port}
-  module-config: "validator iterator"
-  trust-anchor: "{anchor}"
-  trust-anchor-signaling: no
-  aggressive-nsec: no
-  do-not-query-localhost: no
-  local-zone: "test." nodefault
-  qname-minimisation: no
-  minimal-responses: yes
-  edns-buffer-size: {PAYLOAD}
-  val-log-level: 2
-  ede: yes
-remote-control:
-  control-enable: no
-forward-zone:
-  name: "."
-  forward-addr: 127.0.0.1@{upstream_port}
-"""
-    )
-    argv = [program, "-d", "-p", "-c", str(config)]
-    with running(argv, directory / "unbound.log", answers_udp(port, "test")):
-        yield port
 
 
 Records = frozenset[tuple[str, int, bytes]]
