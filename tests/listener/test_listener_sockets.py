@@ -17,6 +17,7 @@ from secdns.config import ListenAddress
 from secdns.errors import ListenError
 from secdns.listener.holder import Holder
 from secdns.listener.sockets import open_sockets, remedy
+from tests.lab.programs import free_ports
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,10 +42,11 @@ def nothing_is_left_open() -> Iterator[None]:
 
 @contextmanager
 def held(kind: int, host: str = "127.0.0.1") -> Iterator[int]:
-    """Hold a port of ``host`` whose sibling of the other kind is free; give it."""
+    """Hold a port of ``host`` that nobody has otherwise, on no IPv4 address and for neither kind; give it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    (port,) = free_ports(1, "0.0.0.0")
     with socket.socket(family, kind) as sock:
-        sock.bind((host, 0))
+        sock.bind((host, port))
         if kind == socket.SOCK_STREAM:
             sock.listen()
         yield sock.getsockname()[1]
