@@ -73,6 +73,7 @@ class Groups:
     def build(self, config: Config, hosts: Hosts) -> Routing:
         """Give the routing that ``config`` and the hosts file ask for; groups in use are reused."""
         default = self._group((u.name, end) for u in config.upstreams for end in u.endpoints)
+        default.follow(config.strategy)
         ways = {upstream.name: upstream.endpoints for upstream in config.upstreams}
         routes: dict[bytes, int] = {}
         asked = self._validate(config.dnssec, default)

@@ -31,6 +31,7 @@ from secdns.config.model import (
     ListenAddress,
     RouteConfig,
     ServerConfig,
+    Strategy,
     UpstreamConfig,
 )
 from secdns.config.permissions import check_permissions
@@ -45,6 +46,7 @@ __all__ = [
     "ListenAddress",
     "RouteConfig",
     "ServerConfig",
+    "Strategy",
     "UpstreamConfig",
     "default",
     "describe",

@@ -9,7 +9,7 @@ from secdns.endpoint import Endpoint
 from secdns.limit import Limit
 
 Network = IPv4Network | IPv6Network
-Strategy = Literal["ordered"]
+Strategy = Literal["ordered", "fastest", "spread"]
 DNSSECMode = Literal["validate", "off"]
 
 

@@ -110,16 +110,13 @@ class Table:
         """Give a string, or None when the key is absent or its value of another kind."""
         return self._typed(key, str)
 
-    def choice(self, key: str, choices: Sequence[str], later: Mapping[str, str] | None = None) -> str:
-        """Give one of ``choices``, by default the first. ``later``: as of the table, for values."""
+    def choice(self, key: str, choices: Sequence[str]) -> str:
+        """Give one of ``choices``, by default the first."""
         value = self.text(key)
         if value is None or value in choices:
             return value or choices[0]
         wanted = " or ".join(show(choice) for choice in choices)
-        if later and value in later:
-            text = f"{show(value)}: this version cannot {later[value]}, want {wanted}"
-        else:
-            text = f"{show(value)} is unknown, want {wanted}" + nearest(value, choices)
+        text = f"{show(value)} is unknown, want {wanted}{nearest(value, choices)}"
         self.problems.add((*self.path, key), text)
         return choices[0]
 

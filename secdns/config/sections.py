@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Final
+from typing import Final, cast, get_args
 
 from secdns.config.keys import KEYS, LATER
 from secdns.config.lines import Path
@@ -18,6 +18,7 @@ from secdns.config.model import (
     ListenAddress,
     Network,
     ServerConfig,
+    Strategy,
 )
 from secdns.config.reader import Problems, Table, nearest, shape, show
 from secdns.config.routes import read_overrides, read_routes
@@ -36,13 +37,12 @@ def read_config(document: Mapping[str, object], problems: Problems, lines: Mappi
     upstream_tables = tuple(_tables("upstream", document, problems))
     upstreams = read_upstreams(upstream_tables, problems)
     names = list(dict.fromkeys([upstream.name for upstream in upstreams] + _declared(upstream_tables)))
-    strategies = {"fastest": "choose by speed", "spread": "spread queries"}
-    _table("upstreams", document, problems).choice("strategy", ("ordered",), strategies)
+    strategy = _table("upstreams", document, problems).choice("strategy", get_args(Strategy))
     cache = _table("cache", document, problems)
     return Config(
         server=_read_server(_table("server", document, problems)),
         upstreams=upstreams,
-        strategy="ordered",
+        strategy=cast(Strategy, strategy),
         dnssec=_read_dnssec(_table("dnssec", document, problems)),
         cache=CacheConfig(
             size_octets=cache.integer("size_mb", CACHE_MB) << 20,
@@ -119,7 +119,7 @@ def _read_server(table: Table) -> ServerConfig:
 
 
 def _read_dnssec(table: Table) -> DNSSECConfig:
-    mode = table.choice("mode", ("validate", "off"), {})
+    mode = table.choice("mode", ("validate", "off"))
     return DNSSECConfig(
         mode="off" if mode == "off" else "validate",
         trust_anchors=tuple(text for _, text in table.strings("trust_anchors", _check_anchor, ANCHORS)),

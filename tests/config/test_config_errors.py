@@ -135,7 +135,7 @@ def test_unknown_key_is_refused_with_the_nearest_valid_one(text: str, want: str)
         ),
         pytest.param(
             '[upstreams]\nstrategy = "orderd"',
-            '"orderd" is unknown, want "ordered", did you mean ordered?',
+            '"orderd" is unknown, want "ordered" or "fastest" or "spread", did you mean ordered?',
             id="word",
         ),
         pytest.param('[cache]\nsize_mb = "' + "x" * 500 + '"', "x" * 68 + "…", id="long value is cut"),

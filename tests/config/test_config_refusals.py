@@ -118,12 +118,6 @@ def test_ca_file_that_others_may_write_is_refused_l8(tmp_path: Path) -> None:
             id="proxy",
         ),
         pytest.param(
-            '[upstreams]\nstrategy = "fastest"',
-            'this version cannot choose by speed, want "ordered"',
-            id="fastest",
-        ),
-        pytest.param('[upstreams]\nstrategy = "spread"', "this version cannot spread queries", id="spread"),
-        pytest.param(
             f'{ROUTE}via = "network"', "this version cannot learn the resolvers of a link", id="network"
         ),
     ],

@@ -16,15 +16,17 @@ from secdns.errors import (
 )
 from secdns.iana import RCode
 from secdns.testing import FakeUpstream, Faults
-from secdns.upstream import (
+from secdns.upstream import Upstream, UpstreamGroup
+from secdns.upstream.group import LONE_RETRY_S
+from secdns.upstream.member import (
     FIRST_BACKOFF_S,
-    HEDGE_S,
-    LONE_RETRY_S,
+    FIRST_BREAK_S,
     MAX_BACKOFF_S,
     MAX_SILENT,
-    Upstream,
-    UpstreamGroup,
+    MIN_FAILURES,
 )
+from secdns.upstream.roundtrip import FIRST_ANSWERS, MIN_PATIENCE_S
+from secdns.upstream.roundtrip import MAX_PATIENCE_S as HEDGE_S
 from tests.loop import Warp, turns
 from tests.upstream.asking import Answer, Asking, PlayedTransport
 from tests.upstream.conftest import Gather
@@ -355,3 +357,124 @@ async def test_upstream_that_accepts_and_closes_is_dialled_ten_times_in_ten_seco
         await warp.pass_until(lambda: all(one.is_over for one in asking))  # noqa: B023
         await warp.advance(0.1)
     assert 2 <= a.connections["tls"] <= 10
+
+
+# the circuit
+
+
+async def test_circuit_breaks_when_more_fails_than_succeeds_and_for_longer_each_time_F5(
+    played: Played, warp: Warp
+) -> None:
+    group, _ = played(1)
+    (member,) = group.members
+    breaks = []
+    for _ in range(6):
+        while member.broken_until <= warp.time():
+            member.failed(ProtocolError("stream reset: INTERNAL_ERROR"), warp.time())
+            member.answered(warp.time())
+            member.failed(ProtocolError("stream reset: INTERNAL_ERROR"), warp.time())
+            await warp.advance(0.1)
+        assert member.back_at >= member.broken_until  # an answer in between does not mend it
+        breaks.append(member.broken_until - warp.time())
+        await warp.advance(breaks[-1] + 0.01)
+    for index, took_s in enumerate(breaks):
+        want = min(FIRST_BREAK_S * 2**index, MAX_BACKOFF_S)
+        assert 0.75 * want <= took_s <= 1.2 * want
+
+
+async def test_circuit_holds_while_most_succeeds_F5(played: Played, warp: Warp) -> None:
+    group, _ = played(1)
+    (member,) = group.members
+    for _ in range(200):
+        member.failed(ProtocolError("stream reset: INTERNAL_ERROR"), warp.time())
+        for _ in range(2):
+            member.answered(warp.time())
+        await warp.advance(0.05)
+    assert member.broken_until == 0.0
+
+
+async def test_broken_circuit_lets_the_other_serve_and_is_forgiven_after_silence_F5(
+    played: Played, warp: Warp
+) -> None:
+    group, (first, second) = played(2)
+    member = group.members[0]
+    for _ in range(2 * MIN_FAILURES):
+        member.failed(ProtocolError("stream reset: INTERNAL_ERROR"), warp.time())
+        member.answered(warp.time() - 1.0)
+        member.failures = 0
+    while member.broken_until <= warp.time():
+        member.failed(ProtocolError("stream reset: INTERNAL_ERROR"), warp.time())
+    Asking(group).give_up()
+    assert asked(first, second) == [0, 1]
+    group.forgive()
+    Asking(group).give_up()
+    assert asked(first, second) == [1, 0]
+
+
+async def test_what_an_upstream_wants_and_what_it_lied_about_is_not_forgiven_F6_F23(
+    played: Played, warp: Warp
+) -> None:
+    group, (first, second) = played(2)
+    one, other = group.members
+    one.failed(StatusError("busy", status=429, retry_after_s=30), warp.time())
+    for _ in range(9):
+        other.lied(warp.time())
+    group.forgive()
+    assert one.not_before > warp.time() + 29
+    assert other.back_at > warp.time() + 500
+    Asking(group).give_up()
+    assert asked(first, second) == [0, 1]  # the liar, as nobody else is left
+
+
+async def test_upstream_that_fails_and_recovers_is_told_of_once_in_five_minutes_F3(
+    played: Played, warp: Warp, caplog: pytest.LogCaptureFixture
+) -> None:
+    group, _ = played(1)
+    (member,) = group.members
+    await warp.advance(1000.0)
+    for _ in range(59):
+        member.failed(AuthenticationError("cannot trust it"), warp.time())
+        await warp.advance(5.0)
+        member.answered(warp.time())
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    await warp.advance(6.0)
+    member.failed(AuthenticationError("cannot trust it"), warp.time())
+    assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 2
+
+
+# patience
+
+
+async def test_second_is_asked_after_the_firsts_own_p95_F2(
+    a: FakeUpstream, b: FakeUpstream, gather: Gather, warp: Warp
+) -> None:
+    group = gather(a.endpoint("tls"), b.endpoint("tls"))
+    for number in range(FIRST_ANSWERS + 1):
+        assert await Asking(group, number).address() == number + 1
+    assert group.members[0].trip.patience_s == MIN_PATIENCE_S
+    a.faults.hold = True
+    asking = Asking(group, 30)
+    await a.wait_queries(FIRST_ANSWERS + 2)
+    await warp.advance(MIN_PATIENCE_S - 0.001)
+    assert b.queries == []
+    await warp.advance(0.002)
+    assert await asking.address() == 31
+    assert len(b.queries) == 1
+    a.release()
+
+
+async def test_less_patience_does_not_overtake_those_who_wait_already(played: Played, warp: Warp) -> None:
+    group, (_, second) = played(2)
+    early = Asking(group, 1)
+    member = group.members[0]
+    for _ in range(FIRST_ANSWERS):
+        member.trip.took(0.001, warp.time())
+    assert member.trip.patience_s == MIN_PATIENCE_S
+    late = Asking(group, 2)
+    await warp.advance(HEDGE_S - 0.01)
+    assert second.queries == []
+    await warp.advance(0.02)
+    assert len(second.queries) == 2
+    early.give_up()
+    late.give_up()

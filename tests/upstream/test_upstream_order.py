@@ -19,7 +19,8 @@ from secdns.errors import (
 )
 from secdns.iana import EDE, RCode
 from secdns.testing import FakeUpstream, Faults
-from secdns.upstream import HEDGE_S, UpstreamGroup
+from secdns.upstream import UpstreamGroup
+from secdns.upstream.roundtrip import MAX_PATIENCE_S as HEDGE_S
 from tests.loop import Warp, turns, wait_until
 from tests.upstream.asking import Answer, Asking, PlayedTransport
 from tests.upstream.conftest import Gather

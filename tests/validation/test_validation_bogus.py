@@ -1,6 +1,7 @@
 """What fails validation: asked twice, refused with words, remembered for a while, cheap the second time."""
 
 import asyncio
+import logging
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -31,7 +32,7 @@ from secdns.testing.broken import (
     without_reason,
 )
 from secdns.testing.upstream import FakeUpstream
-from secdns.upstream import FIRST_BACKOFF_S, MAX_BACKOFF_S
+from secdns.upstream.member import FIRST_BACKOFF_S, MAX_BACKOFF_S, QUARANTINE_S
 from tests.forwarder.stage import table, told
 from tests.loop import Warp
 from tests.validation.conftest import Play
@@ -174,8 +175,8 @@ async def test_honest_upstream_serves_and_the_liar_is_scored_down_F23(
     assert len(a.queries) == count  # others are preferred for a while
 
 
-async def test_upstream_that_goes_on_lying_is_left_alone_longer_and_longer_F23(
-    stage: Stage, zones: SignedZones, warp: Warp
+async def test_upstream_that_goes_on_lying_is_left_alone_longer_and_longer_and_put_into_quarantine_F23(
+    stage: Stage, zones: SignedZones, warp: Warp, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its answers in between say nothing for it as long as over a fifth of them are bogus."""
     zones.faults = [mangled(None, RRType.A)]
@@ -187,10 +188,13 @@ async def test_upstream_that_goes_on_lying_is_left_alone_longer_and_longer_F23(
         pauses.append(liar.back_at - now)
         await warp.advance(liar.back_at - now)
         await stage.ask(f"h{number}.secure.test", RRType.AAAA, do=True)  # it does not lie about that
-    for index, pause in enumerate(pauses):
-        least = min(FIRST_BACKOFF_S * 2 ** (0.75 * min(index, 9)), MAX_BACKOFF_S)
+    begins = next(index for index, pause in enumerate(pauses) if pause > 1.2 * MAX_BACKOFF_S)
+    for index, pause in enumerate(pauses[:begins]):
+        least = FIRST_BACKOFF_S * 2 ** (0.75 * index)
         assert 0.79 * least <= pause <= 1.2 * MAX_BACKOFF_S
-    assert pauses[-1] > 40
+    assert pauses[begins:] == [pytest.approx(QUARANTINE_S)] * (len(pauses) - begins)
+    [alert] = [record for record in caplog.records if record.levelno == logging.ERROR][:1]
+    assert "upstream a gives answers that fail validation" in alert.getMessage()
 
 
 async def test_one_broken_answer_among_many_good_ones_is_forgiven_F23(
