@@ -20,12 +20,14 @@ from typing import Final
 
 from secdns import stamps
 from secdns.errors import EndpointError
+from secdns.proxies import Proxy, hide_credentials
 
 DEFAULT_PORTS: Final = {"https": 443, "h3": 443, "tls": 853, "quic": 853, "udp": 53, "tcp": 53}
 """Scheme -> port when the URL gives none (RFC 9110 §4.2.2, RFC 7858 §3.1, RFC 9250 §4.1.1)."""
 
 PLAIN_SCHEMES: Final = frozenset({"udp", "tcp"})
 HTTP_SCHEMES: Final = frozenset({"https", "h3"})
+PROXY_SCHEMES: Final = frozenset({"https", "tls"})
 DEFAULT_PATH: Final = "/dns-query"
 
 MAX_URL_LENGTH: Final = 2048  # longer than any DoH path in use; keeps error messages and request heads small
@@ -50,6 +52,7 @@ class Endpoint:
     trust store, and of ``pin_sha256`` (base64 of SHA-256 over the SPKI) any one must match the leaf.
     Of ``tbs_sha256`` (SHA-256 over the TBSCertificate in hexadecimal, from a stamp) any one must
     match any certificate of the validated chain. Where both are given, both must match.
+    With a ``proxy`` nothing is looked up: it is given the addresses, or else the host name.
     """
 
     scheme: str
@@ -60,7 +63,7 @@ class Endpoint:
     ca_file: str | None = None
     pin_sha256: tuple[str, ...] = ()
     tbs_sha256: tuple[str, ...] = ()
-    proxy: str | None = None
+    proxy: Proxy | None = None
 
     @property
     def is_ip(self) -> bool:
@@ -101,6 +104,7 @@ def parse(text: str) -> Endpoint:
     if len(text) > MAX_URL_LENGTH:
         raise EndpointError(f"URL of {len(text)} characters, at most {MAX_URL_LENGTH} are wanted")
     match = _URL.fullmatch(text)
+    text = hide_credentials(text)  # from here on it is for messages alone
     if match is None:
         raise EndpointError(
             f"{text!r} is not the URL of an upstream, want scheme://host with one of {_scheme_list()}",
@@ -112,6 +116,17 @@ def parse(text: str) -> Endpoint:
     host, port = _parse_authority(text, scheme, match["authority"])
     path = _parse_path(text, scheme, match["path"])
     return Endpoint(scheme, host, port, path, addresses=(host,) if is_ip_literal(host) else ())
+
+
+def check_proxied(where: Endpoint) -> None:
+    """Make sure that a proxy can carry this: it takes streams of octets, and TLS is inside.
+
+    Raises:
+        EndpointError: it cannot.
+    """
+    if where.scheme not in PROXY_SCHEMES:
+        wanted = "want https:// (DNS over HTTPS, HTTP/2) or tls:// (DNS over TLS)"
+        raise EndpointError(f"{where.scheme}:// cannot go through a proxy, {wanted}")
 
 
 def is_ip_literal(text: str) -> bool:
@@ -133,7 +148,7 @@ def parse_address(text: str) -> str:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        raise EndpointError(f"{text!r} is not an IP address") from None
+        raise EndpointError(f"{hide_credentials(text)!r} is not an IP address") from None
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
         raise EndpointError(f"address {text!r} names an interface, want one that is valid without it")
     if address.is_unspecified or address.is_multicast or address == ipaddress.IPv4Address("255.255.255.255"):

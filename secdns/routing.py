@@ -165,8 +165,8 @@ class Groups:
 
 
 def _can_bootstrap(endpoint: Endpoint) -> bool:
-    has_address = endpoint.is_ip or bool(endpoint.addresses)
-    return has_address and endpoint.is_encrypted
+    needs_none = endpoint.is_ip or bool(endpoint.addresses) or endpoint.proxy is not None
+    return needs_none and endpoint.is_encrypted
 
 
 def _route(routes: Mapping[bytes, int], default: int) -> Route | None:

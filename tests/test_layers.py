@@ -13,7 +13,7 @@ ROOT = Path(secdns.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("iana", "limit"),
     ("errors",),
-    ("stamps",),
+    ("proxies", "stamps"),
     ("endpoint", "paths", "stats", "clock", "turns"),
     ("dns", "providers"),
     ("dnssec",),
@@ -30,7 +30,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 RANKS = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
-PURE = {"iana", "limit", "errors", "stamps", "endpoint", "stats", "dns", "dnssec", "policy", "cache"}
+PURE = {
+    "iana", "limit", "errors", "proxies", "stamps", "endpoint", "stats", "dns", "dnssec", "policy", "cache",
+}  # fmt: skip
 IMPURE_MODULES = {
     "asyncio", "datetime", "http", "logging", "os", "pathlib", "random", "secrets", "select", "selectors",
     "signal", "socket", "ssl", "subprocess", "tempfile", "threading", "time", "urllib",

@@ -1,7 +1,8 @@
 """Carry a query to one upstream and its answer back.
 
 One module speaks one protocol, and none of them imports another; what several need has a
-module of its own: ``tls`` (who is at the other end), ``dial`` (an open socket), ``conversation``
+module of its own: ``tls`` (who is at the other end), ``dial`` (an open socket), ``proxy`` (one through
+a proxy), ``reach`` (TLS on either), ``conversation``
 (deadlines of what was asked), ``connection`` (octets under TLS), ``quic`` (streams of QUIC) and
 ``link`` (the one connection in use, and when to try again).
 """
@@ -11,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
-from secdns.endpoint import Endpoint
+from secdns.endpoint import Endpoint, check_proxied
 from secdns.errors import EndpointError, TransportError
 
 __all__ = ["SCHEMES", "Facts", "Lookup", "Transport", "Waiter", "open_transport"]
@@ -125,11 +126,13 @@ def open_transport(endpoint: Endpoint, lookup: Lookup) -> Transport:
     ``lookup`` is asked for the host's addresses if the endpoint brings none.
 
     Raises:
-        EndpointError: this version does not speak the scheme.
+        EndpointError: this version does not speak the scheme, or not through a proxy.
     """
     path = SCHEMES.get(endpoint.scheme)
     if path is None:
         raise EndpointError(
             f"this version cannot speak {endpoint.scheme}://, want one of {', '.join(sorted(SCHEMES))}"
         )
+    if endpoint.proxy is not None:
+        check_proxied(endpoint)  # it must never be dialled beside its proxy
     return cast(_Module, importlib.import_module(path)).open(endpoint, lookup)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, Generic, Protocol, TypeVar
 
 from secdns.endpoint import Endpoint
@@ -24,6 +25,7 @@ class Abortable(Protocol):
 
 T = TypeVar("T", bound=Abortable)
 Finish = Callable[[socket.socket, str], Awaitable[T]]
+Connect = Callable[[str, int], Awaitable[socket.socket]]
 
 
 async def addresses_of(endpoint: Endpoint, lookup: Lookup, deadline: float) -> tuple[str, ...]:
@@ -46,10 +48,14 @@ async def dial(
     deadline: float,
     finish: Finish[T],
     kind: socket.SocketKind = socket.SOCK_STREAM,
+    *,
+    through: Connect | None = None,
+    stagger_s: float = STAGGER_S,
 ) -> T:
     """Connect a socket to the addresses in order and give what ``finish`` makes of the first that works.
 
-    Each address has a head start of 250 ms over the next; a failure starts the next at once.
+    Each address has a head start of ``stagger_s`` over the next; a failure starts the next at once.
+    ``through`` gives the open socket in the place of connecting one here, and raises ConnectError.
     ``finish`` gets the open socket and the address, and owns the socket from then on: it closes
     it when it fails, also when it is cancelled because another address won.
 
@@ -60,6 +66,7 @@ async def dial(
     attempts: list[_Attempt[T]] = []
     waiting = list(addresses)
     winner: _Attempt[T] | None = None
+    connect = through or partial(_connect, kind)
     loop = asyncio.get_running_loop()
     try:
         while True:
@@ -68,7 +75,8 @@ async def dial(
                 raise DeadlineExceeded(f"no connection to {' or '.join(addresses)}, port {port}, in time")
             running = [attempt for attempt in attempts if not attempt.task.done()]
             if waiting and all(attempt.late_at <= now for attempt in running):
-                attempts.append(_Attempt(waiting.pop(0), port, now, finish, kind))
+                late_at = now + stagger_s
+                attempts.append(_Attempt(waiting.pop(0), port, late_at, finish, connect))
                 continue
             if not running:
                 raise _most_telling(attempts, port)
@@ -107,18 +115,26 @@ def open_socket(address: str, kind: socket.SocketKind) -> socket.socket:
     return opened
 
 
+async def _connect(kind: socket.SocketKind, address: str, port: int) -> socket.socket:
+    opened = open_socket(address, kind)
+    try:
+        await asyncio.get_running_loop().sock_connect(opened, (address, port))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
 class _Attempt(Generic[T]):
     """One address being dialled."""
 
-    def __init__(
-        self, address: str, port: int, now: float, finish: Finish[T], kind: socket.SocketKind
-    ) -> None:
-        self.late_at = now + STAGGER_S  # when the next address need not wait any longer
+    def __init__(self, address: str, port: int, late_at: float, finish: Finish[T], connect: Connect) -> None:
+        self.late_at = late_at  # when the next address need not wait any longer
         self.made: T | None = None
         self.error: TransportError | None = None
         self.address = address
         self.words = ""  # the system's, if there was not even a connection
-        self.task = asyncio.ensure_future(self._run(address, port, finish, kind))
+        self.task = asyncio.ensure_future(self._run(address, port, finish, connect))
 
     def give_up(self) -> None:
         """End the attempt, and what it made if it was done in the same turn as the winner."""
@@ -126,17 +142,11 @@ class _Attempt(Generic[T]):
             self.made.abort()
         self.task.cancel()
 
-    async def _run(self, address: str, port: int, finish: Finish[T], kind: socket.SocketKind) -> None:
+    async def _run(self, address: str, port: int, finish: Finish[T], connect: Connect) -> None:
         try:
-            loop = asyncio.get_running_loop()
-            opened = open_socket(address, kind)
-            try:
-                await loop.sock_connect(opened, (address, port))
-            except BaseException:
-                opened.close()
-                raise
-            if kind == socket.SOCK_STREAM:  # of UDP, being connected says nothing about the other end
-                self.late_at = loop.time() + HANDSHAKE_HEAD_START_S
+            opened = await connect(address, port)
+            if opened.type == socket.SOCK_STREAM:  # of UDP, being connected says nothing about the other end
+                self.late_at = asyncio.get_running_loop().time() + HANDSHAKE_HEAD_START_S
             self.made = await finish(opened, address)
         except TransportError as error:
             self.error = error

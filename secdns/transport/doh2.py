@@ -7,7 +7,6 @@ are: ID 0, no User-Agent, no cookies (threat E16). Redirects are never followed 
 import asyncio
 import collections
 import contextlib
-import socket
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
@@ -36,12 +35,12 @@ from secdns.errors import (
     TransportError,
 )
 from secdns.transport import Lookup, Waiter
-from secdns.transport.connection import Connection, handshake
+from secdns.transport.connection import Connection
 from secdns.transport.conversation import Owner, again
-from secdns.transport.dial import addresses_of, dial
 from secdns.transport.doh import MAX_BODY, read_answer, request_headers
 from secdns.transport.http2 import CONNECTION_WINDOW, Client, FrameCounter, Header
 from secdns.transport.link import Link, Linked
+from secdns.transport.reach import reach
 from secdns.transport.tls import Identity
 
 MAX_STREAMS: Final = 256  # in flight, whatever the server allows
@@ -97,17 +96,8 @@ class DoH2(Linked["DoH2Connection", Identity]):
         return None if request is None else partial(connection.forget, request)
 
     async def _connect(self, owner: Owner, deadline: float) -> "DoH2Connection":
-        addresses = await addresses_of(self._endpoint, self._lookup, deadline)
-
-        async def finish(opened: socket.socket, address: str) -> DoH2Connection:
-            try:
-                connection = DoH2Connection(self._endpoint, self._identity, self._link, address)
-            except BaseException:
-                opened.close()
-                raise
-            return await handshake(connection, opened)
-
-        return await dial(addresses, self._endpoint.port, deadline, finish)
+        make = partial(DoH2Connection, self._endpoint, self._identity, self._link)
+        return await reach(self._endpoint, self._lookup, deadline, make)
 
 
 class _Request:

@@ -6,8 +6,8 @@ its answer has come or the connection is closed (threat C3).
 
 import asyncio
 import secrets
-import socket
 from collections.abc import Callable, Iterable
+from functools import partial
 from struct import Struct
 from typing import Final
 
@@ -15,10 +15,10 @@ from secdns.dns.peek import reply_matches
 from secdns.endpoint import Endpoint
 from secdns.errors import ConnectionLost, Overloaded, ProtocolError
 from secdns.transport import Lookup, Waiter
-from secdns.transport.connection import Connection, handshake
+from secdns.transport.connection import Connection
 from secdns.transport.conversation import Owner
-from secdns.transport.dial import addresses_of, dial
 from secdns.transport.link import Link, Linked
+from secdns.transport.reach import reach
 from secdns.transport.tls import Identity
 
 MAX_OUTSTANDING: Final = 1000  # queries without an answer on one connection, timed-out ones included
@@ -67,17 +67,8 @@ class DoT(Linked["DoTConnection", Identity]):
         return _nothing if taken else None
 
     async def _connect(self, owner: Owner, deadline: float) -> "DoTConnection":
-        addresses = await addresses_of(self._endpoint, self._lookup, deadline)
-
-        async def finish(opened: socket.socket, address: str) -> DoTConnection:
-            try:
-                connection = DoTConnection(self._identity, self._link, address)
-            except BaseException:
-                opened.close()
-                raise
-            return await handshake(connection, opened)
-
-        return await dial(addresses, self._endpoint.port, deadline, finish)
+        make = partial(DoTConnection, self._identity, self._link)
+        return await reach(self._endpoint, self._lookup, deadline, make)
 
 
 class DoTConnection(Connection):
