@@ -14,7 +14,7 @@ def describe(config: Config) -> list[tuple[str, str, str]]:
 
     The origin is ``default``, ``built-in`` for the facts of a built-in upstream, or ``file:line``.
     Two are no keys: ``endpoints`` has the URLs that an upstream or the stamp of a route comes down
-    to, and ``tbs_sha256`` the certificate hashes of a stamp.
+    to, and ``tbs_sha256`` the certificate hashes of a stamp. Credentials for a proxy are not shown.
     """
     return [(key, value, _origin(config, key)) for key, value in _settings(config)]
 
@@ -71,6 +71,8 @@ def _upstream_settings(upstream: UpstreamConfig) -> Iterator[tuple[str, str]]:
         yield "ca_file", json.dumps(first.ca_file)
     if first.pin_sha256:
         yield "pin_sha256", _list(first.pin_sha256)
+    if first.proxy is not None:
+        yield "proxy", json.dumps(first.proxy.url)
     if first.tbs_sha256:
         yield "tbs_sha256", _list(first.tbs_sha256)
 

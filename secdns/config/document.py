@@ -9,6 +9,7 @@ from secdns.config.model import FILE_OCTETS, Config
 from secdns.config.reader import Problems, show_path
 from secdns.config.sections import read_config
 from secdns.errors import ConfigError
+from secdns.proxies import hide_credentials
 
 _PLACE: Final = re.compile(
     r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.S
@@ -60,6 +61,7 @@ def _syntax_error(text: str, source: str, error: str) -> str:
     if what == r"illegal character '\n'":
         what = "a quote is not closed before the end of the line"
     line = text.split("\n")[int(match["line"]) - 1]
+    line = hide_credentials(line)
     seen = "".join(char if char.isprintable() else " " for char in line).strip()
     seen = f", at `{seen if len(seen) <= _SHOWN else seen[:_SHOWN] + '…'}`" if seen else ""
     return f"{source}:{match['line']}: not valid TOML: {what}{seen} (column {match['column']})"

@@ -1,4 +1,4 @@
-"""The tables and keys of the file: what this version accepts, and what it knows of but cannot do."""
+"""The tables and keys of the file that this version accepts."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "[server]": ("listen", "acl"),
     "[upstreams]": ("strategy",),
-    "[[upstream]]": ("name", "transport", "url", "addresses", "ca_file", "pin_sha256"),
+    "[[upstream]]": ("name", "transport", "url", "addresses", "ca_file", "pin_sha256", "proxy"),
     "[dnssec]": ("mode", "trust_anchors", "negative_trust_anchors", "sha1"),
     "[cache]": ("size_mb", "serve_stale"),
     "[[route]]": ("domains", "via"),
@@ -15,8 +15,3 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "[log]": ("names",),
 }
 """Table, with its brackets -> the keys that this version accepts. Those of [overrides] are names."""
-
-LATER: Final[Mapping[str, Mapping[str, str]]] = {
-    "[[upstream]]": {"proxy": "use a proxy"},
-}
-"""Keys whose names are fixed and whose meaning comes later: refused, never ignored."""

@@ -6,12 +6,13 @@ that one look at a file tells all that is wrong with it.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from secdns.config.lines import Path, line_of
 from secdns.errors import ConfigError, Error
 from secdns.limit import Limit
+from secdns.proxies import hide_credentials
 
 T = TypeVar("T")
 
@@ -67,15 +68,11 @@ class Problems:
 
 @dataclass
 class Table:
-    """One table of the file: its place, its values and the keys that may be in it.
-
-    ``later`` maps a key that a later version will know to what this one cannot do.
-    """
+    """One table of the file: its place and its values."""
 
     path: Path
     values: Mapping[str, object]
     problems: Problems
-    later: Mapping[str, str] = field(default_factory=dict)
 
     def check_keys(self, known: Sequence[str], elsewhere: Mapping[str, Sequence[str]]) -> None:
         """Note every key that this version does not know, with the nearest valid one.
@@ -83,11 +80,7 @@ class Table:
         ``elsewhere`` maps the other tables to their keys: a key is often right and its table wrong.
         """
         for key in self.values:
-            if key in self.later:
-                self.problems.add(
-                    (*self.path, key), f"this version cannot {self.later[key]}, want no such key"
-                )
-            elif key not in known:
+            if key not in known:
                 self.problems.add((*self.path, key), _unknown_key(key, known, elsewhere))
 
     def boolean(self, key: str, default: bool) -> bool:
@@ -160,11 +153,12 @@ class Table:
 
 
 def show(value: object) -> str:
-    """Show a value as it stands in the file, shortened to one short line."""
+    """Show a value as it stands in the file, shortened to one short line and without credentials."""
     if isinstance(value, str | bool | int | list | dict):
         text = json.dumps(value, ensure_ascii=False, default=str)
     else:
         text = str(value)
+    text = hide_credentials(text)
     return text if len(text) <= MAX_VALUE_SHOWN else text[: MAX_VALUE_SHOWN - 1] + "…"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final, cast, get_args
 
-from secdns.config.keys import KEYS, LATER
+from secdns.config.keys import KEYS
 from secdns.config.lines import Path
 from secdns.config.model import (
     ANCHORS,
@@ -86,7 +86,7 @@ def _table(key: str, document: Mapping[str, object], problems: Problems) -> Tabl
     if not isinstance(value, dict):
         problems.add((key,), f"is {shape(value)}, want the table [{key}]")
         value = {}
-    table = Table((key,), value, problems, LATER.get(f"[{key}]", {}))
+    table = Table((key,), value, problems)
     _check_keys(table, f"[{key}]")
     return table
 
@@ -98,7 +98,7 @@ def _tables(key: str, document: Mapping[str, object], problems: Problems) -> Ite
         problems.add((key,), f"is {shape(values)}, want [[{key}]] with two brackets, once for each")
         return
     for index, value in enumerate(values):
-        table = Table((key, index), value, problems, LATER.get(f"[[{key}]]", {}))
+        table = Table((key, index), value, problems)
         _check_keys(table, f"[[{key}]]")
         yield table
 

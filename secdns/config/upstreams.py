@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Final
 
-from secdns import endpoint, providers
+from secdns import endpoint, providers, proxies
 from secdns.config.lines import Path
 from secdns.config.model import UPSTREAMS, UpstreamConfig
 from secdns.config.permissions import check_permissions
@@ -53,7 +53,19 @@ def _read_upstream(table: Table) -> UpstreamConfig | None:
     extras = _read_extras(table)
     if upstream is None:
         return None
-    return replace(upstream, endpoints=tuple(_with_extras(one, extras) for one in upstream.endpoints))
+    endpoints = tuple(_with_extras(one, extras) for one in upstream.endpoints)
+    return replace(upstream, endpoints=_proxied(table, endpoints) if "proxy" in extras else endpoints)
+
+
+def _proxied(table: Table, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    """Give the endpoints that can go through a proxy, or note that there is none."""
+    usable = tuple(one for one in endpoints if one.scheme in endpoint.PROXY_SCHEMES)
+    if not usable and endpoints:
+        try:
+            endpoint.check_proxied(endpoints[0])
+        except Error as error:
+            table.problems.add_error((*table.path, "proxy"), error)
+    return usable
 
 
 def _own_upstream(table: Table, given: str | None, url: str | None) -> UpstreamConfig | None:
@@ -119,7 +131,7 @@ def read_url(place: Path, url: str, problems: Problems) -> Endpoint | None:
 
 
 def _read_extras(table: Table) -> dict[str, object]:
-    """Give the fields of the endpoint that were set: addresses, ca_file, pin_sha256."""
+    """Give the fields of the endpoint that were set: addresses, ca_file, pin_sha256, proxy."""
     extras: dict[str, object] = {}
     if addresses := table.strings("addresses", endpoint.parse_address):
         extras["addresses"] = tuple(dict.fromkeys(address for _, address in addresses))
@@ -134,6 +146,12 @@ def _read_extras(table: Table) -> dict[str, object]:
             extras["ca_file"] = _check_ca_file(ca_file)
         except ConfigError as error:
             table.problems.add_error((*table.path, "ca_file"), error)
+    proxy = table.text("proxy")
+    if proxy is not None:
+        try:
+            extras["proxy"] = proxies.parse(proxy)
+        except Error as error:
+            table.problems.add_error((*table.path, "proxy"), error)
     return extras
 
 

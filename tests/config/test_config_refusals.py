@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from secdns import config
-from secdns.config.keys import LATER
 from secdns.errors import ConfigError
 
 MINE = '[[upstream]]\nurl = "tls://dns.example"\n'
@@ -113,21 +112,12 @@ def test_ca_file_that_others_may_write_is_refused_l8(tmp_path: Path) -> None:
     ("text", "want"),
     [
         pytest.param(
-            '[[upstream]]\nname = "quad9"\nproxy = "socks5://[::1]:9050"',
-            "3: upstream[1].proxy: this version cannot use a proxy",
-            id="proxy",
-        ),
-        pytest.param(
             f'{ROUTE}via = "network"', "this version cannot learn the resolvers of a link", id="network"
         ),
     ],
 )
 def test_what_a_later_version_does_is_refused_not_ignored(text: str, want: str) -> None:
     assert want in errors_of(text)
-
-
-def test_keys_for_later_are_not_accepted_now() -> None:
-    assert not [key for table, keys in LATER.items() for key in keys if key in config.KEYS[table]]
 
 
 @pytest.mark.parametrize(
