@@ -37,6 +37,7 @@ _SOCKS_FAILURES: Final = {
 }
 """REP of a SOCKS reply -> words (RFC 1928 §6): what the proxy does not want, and what it cannot do."""
 
+_HTTP_WANTS_CREDENTIALS: Final = (407, 401)  # the latter is what tinyproxy says to wrong ones
 _ADDRESS_SIZES: Final = {0x01: 4, 0x04: 16}  # ATYP -> octets (RFC 1928 §5); 0x03 is a name with its length
 
 
@@ -221,7 +222,7 @@ async def _connect_method(talk: _Talk, host: str, port: int) -> None:
         elif isinstance(event, h11.Response):  # and not a 1xx, after which another comes
             break
     status = event.status_code
-    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+    if status in _HTTP_WANTS_CREDENTIALS:
         raise talk.wants_credentials()
     if status >= 500:
         raise talk.cannot(host, port, _status_words(status))

@@ -31,8 +31,10 @@ PACKAGES = {
     "kzonesign": "knot-dnssecutils",
     "ldns-keygen": "ldnsutils",
     "ldns-signzone": "ldnsutils",
+    "microsocks": "microsocks",
     "nsd": "nsd",
     "stubby": "stubby",
+    "tinyproxy": "tinyproxy-bin",
     "unbound": "unbound",
     "unbound-control": "unbound",
 }

@@ -23,6 +23,7 @@ from secdns.upstream import UpstreamGroup
 from tests.cache.answers import a, query
 from tests.forwarder.stage import UNSIGNED, Clock, questions_of, route, table
 from tests.loop import wait_until
+from tests.transport.proxying import GoodProxy
 from tests.upstream.asking import Asking
 
 PLAIN = "udp://192.0.2.53"
@@ -287,6 +288,23 @@ async def test_address_of_an_upstream_is_asked_of_another_encrypted_one_F30_E4(
         assert sought(knows) == [names.from_text("up.test")] * 2
         assert {seen.scheme for seen in knows.queries} == {"tls"}  # never in plain
         assert {len(seen.wire) % 128 for seen in knows.queries} == {0}
+
+
+async def test_upstream_behind_a_proxy_is_asked_for_addresses_though_it_has_none_itself_F30(
+    up: FakeUpstream, groups: Groups
+) -> None:
+    async with FakeUpstream({"up.test": {"@": {"A": "127.0.0.1"}}}, hostname="knows.test") as knows:
+        proxy = GoodProxy("socks5")
+        async with proxy.running():
+            behind = nameless(knows, "knows") + f'proxy = "{proxy.proxy.url}"\n'
+            await up.aclose()
+            async with FakeUpstream(hostname="up.test") as found:
+                routing = groups.build(read(nameless(found), behind), Hosts())
+                member = default(routing).members[0]
+                question = names.from_text("www.example.test") + b"\0\1\0\1"
+                await member.exchange(member.query(question, False), asyncio.get_running_loop().time() + 4.0)
+        assert sought(knows) == [names.from_text("up.test")] * 2
+        assert {host for host, _ in proxy.asked} == {"knows.test"}
 
 
 @pytest.mark.parametrize("hostname", ["knows.test", "up.test"])

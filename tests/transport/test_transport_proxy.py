@@ -264,6 +264,7 @@ REFUSES = "refuses to connect to dns.test port 853: "
         pytest.param("socks5", [b"\5\0", b"\5\xf0"], REFUSES + "SOCKS reply 240", id="unassigned"),
         pytest.param("socks5", [b"\5\0", b"\5\0\0\2"], "address of type 2, want 1", id="address"),
         pytest.param("http", [b"HTTP/1.1 407 no\r\n\r\n"], WANTS, id="407"),
+        pytest.param("http", [b"HTTP/1.0 401 no\r\n\r\n"], WANTS, id="401, tinyproxy"),
         pytest.param(
             "http",
             [b"HTTP/1.1 403 \x1b[31mred\r\n\r\n"],
