@@ -81,7 +81,7 @@ def hide_credentials(text: str) -> str:
 _OTHER_SCHEMES: Final = {
     "socks5h": "socks5:// gives the upstream's name to the proxy already",
     "socks": "did you mean socks5://?",
-    "https": "http:// is meant for what is asked of the proxy, the DNS inside is encrypted all the same",
+    "https": "http:// says how the proxy is asked, the DNS inside is encrypted all the same",
 }
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from secdns import endpoint as endpoints
+from secdns import proxies
 from secdns.cli.answer import Answer
 from secdns.cli.lookup import Lookup
 from secdns.dns.edns import EDNS, pad
@@ -82,6 +83,7 @@ def adjust(
     *,
     ca_file: str | None = None,
     addresses: Sequence[str] = (),
+    proxy: str | None = None,
     tcp: bool = False,
 ) -> tuple[Endpoint, ...]:
     """Give the endpoints with what the options add.
@@ -95,6 +97,12 @@ def adjust(
         dialled = tuple(endpoints.parse_address(address) for address in addresses)
     except EndpointError as failure:
         raise click.UsageError(f"--address: {failure}") from failure
+    try:
+        through = None if proxy is None else proxies.parse(proxy)
+        for e in chosen if through else ():
+            endpoints.check_proxied(e)
+    except EndpointError as failure:
+        raise click.UsageError(f"--proxy: {failure}") from failure
     changed = []
     for e in chosen:
         changed.append(
@@ -103,6 +111,7 @@ def adjust(
                 scheme="tcp" if tcp else e.scheme,
                 ca_file=ca_file or e.ca_file,
                 addresses=dialled or e.addresses,
+                proxy=through or e.proxy,
             )
         )
     return tuple(changed)

@@ -70,6 +70,7 @@ Exit codes: 0 at least one upstream answered, 4 none did, 64 usage.
 @options.timeout(5.0, "Count a query as failed after S seconds")
 @options.ca_file
 @options.addresses("the upstreams")
+@options.proxy
 @options.config_file
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, see secdns(1).")
 def bench(
@@ -81,6 +82,7 @@ def bench(
     timeout_s: float,
     ca_file: str | None,
     addresses: tuple[str, ...],
+    proxy: str | None,
     config_file: str | None,
     as_json: bool,
 ) -> int:
@@ -92,7 +94,7 @@ def bench(
     from secdns.cli import asking, measuring
     from secdns.cli.query import make_question
 
-    chosen = asking.adjust(_endpoints(words, config_file), ca_file=ca_file, addresses=addresses)
+    chosen = asking.adjust(_endpoints(words, config_file), ca_file=ca_file, addresses=addresses, proxy=proxy)
     plan = measuring.Plan(
         questions=tuple(make_question(name, "A") for name in names or NAMES),
         cold=cold,

@@ -42,6 +42,7 @@ _MARKS = {"secure": "ok", "insecure": "unsigned", "bogus": "BROKEN", "indetermin
 @options.timeout(10.0)
 @options.ca_file
 @options.addresses()
+@options.proxy
 @options.trust_anchors
 @options.config_file
 def explain(
@@ -50,6 +51,7 @@ def explain(
     timeout_s: float,
     ca_file: str | None,
     addresses: tuple[str, ...],
+    proxy: str | None,
     anchors: tuple[str, ...],
     config_file: str | None,
 ) -> int:
@@ -64,7 +66,9 @@ def explain(
     question = make_question(name_text, type_text)
     if upstream is None and (ca_file or addresses):
         raise click.UsageError("--ca-file and --address need an UPSTREAM that they belong to")
-    chosen = asking.adjust(asking.choose(upstream, config_file), ca_file=ca_file, addresses=addresses)
+    chosen = asking.adjust(
+        asking.choose(upstream, config_file), ca_file=ca_file, addresses=addresses, proxy=proxy
+    )
     trust = asking.trust(config_file, anchors)
     got = asyncio.run(asking.ask(question, chosen, dnssec=True, timeout_s=timeout_s, trust=trust, cd=True))
     if got.judged is None:

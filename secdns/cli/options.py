@@ -15,6 +15,11 @@ ca_file = click.option(
     help="Trust the authorities in this PEM file instead of the system's.",
 )
 config_file = click.option("--config", "config_file", metavar="FILE", help="Read this configuration.")
+proxy = click.option(
+    "--proxy",
+    metavar="URL",
+    help="Go through this SOCKS5 or HTTP proxy, such as socks5://127.0.0.1:9050.",
+)
 trust_anchors = click.option(
     "--trust-anchor",
     "anchors",

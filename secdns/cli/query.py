@@ -65,6 +65,7 @@ Exit codes: 0 answer, 1 NXDOMAIN or NODATA, 2 SERVFAIL or another failure,
 @options.timeout(5.0)
 @options.ca_file
 @options.addresses()
+@options.proxy
 @options.config_file
 def query(
     words: tuple[str, ...],
@@ -76,6 +77,7 @@ def query(
     timeout_s: float,
     ca_file: str | None,
     addresses: tuple[str, ...],
+    proxy: str | None,
     config_file: str | None,
 ) -> int:
     """Ask for the records of one type at NAME (TYPE is A unless given)."""
@@ -86,7 +88,7 @@ def query(
     if upstream is None and (ca_file or addresses):
         raise click.UsageError("--ca-file and --address need an UPSTREAM that they belong to")
     candidates = asking.adjust(
-        asking.choose(upstream, config_file), ca_file=ca_file, addresses=addresses, tcp=tcp
+        asking.choose(upstream, config_file), ca_file=ca_file, addresses=addresses, proxy=proxy, tcp=tcp
     )
     try:
         trust = asking.trust(config_file, anchors) if dnssec else None

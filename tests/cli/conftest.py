@@ -8,6 +8,7 @@ import pytest
 
 from secdns.testing import DEMO_ZONES, FakeUpstream, SignedZones, signed_demo_zones
 from tests.endpoint.stamps import DOH, DOT, plain_stamp, stamp
+from tests.transport.proxying import GoodProxy
 
 
 @pytest.fixture
@@ -47,8 +48,21 @@ def closed_port() -> Iterator[int]:
 
 
 @pytest.fixture
+async def proxy() -> AsyncIterator[GoodProxy]:
+    """A SOCKS5 proxy that connects to 127.0.0.1, whatever the host."""
+    started = GoodProxy("socks5")
+    async with started.running():
+        yield started
+
+
+@pytest.fixture
 def world(
-    upstream: FakeUpstream, signed: FakeUpstream, zones: SignedZones, home: Path, closed_port: int
+    upstream: FakeUpstream,
+    signed: FakeUpstream,
+    proxy: GoodProxy,
+    zones: SignedZones,
+    home: Path,
+    closed_port: int,
 ) -> dict[str, str]:
     """The names that scripts may use in braces."""
     first_is_down = home / "first-is-down.toml"
@@ -96,6 +110,7 @@ def world(
         "ca": f"--ca-file {upstream.ca_file}",
         "closed": str(closed_port),
         "trust": f"--ca-file {upstream.ca_file} --address 127.0.0.1",
+        "proxy": proxy.proxy.url,
         "signed": f"@{signed.tls_url} --ca-file {signed.ca_file} --address 127.0.0.1",
         "signed_url": signed.tls_url,
         "anchor": f"--trust-anchor '{zones.trust_anchors()[0]}'",
