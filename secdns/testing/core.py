@@ -47,6 +47,7 @@ class Core:
         self.handshakes: list[Handshake] = []
         self.failed_handshakes = 0
         self.connections: Counter[str] = Counter()
+        self.dropped_datagrams = 0
         self.open: set[Served] = set()
         self.server_names: WeakKeyDictionary[ssl.SSLObject, str] = WeakKeyDictionary()  # from SNI
         self.cancelled: list[tuple[str, int]] = []  # scheme and code of each STOP_SENDING

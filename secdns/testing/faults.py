@@ -104,6 +104,7 @@ class Faults:
     trailers: Mapping[str, str] = field(default_factory=dict)
 
     # QUIC
+    drop_datagrams: bool = False  # as a network that blocks UDP: none gets in, none out
     stream_credit: int | None = None  # streams that a connection may open in all; never raised
     max_outstanding: int | None = None  # with more unanswered a connection falls silent for good
     keeps_streams: bool = False  # never end a stream whose query was cancelled

@@ -191,11 +191,14 @@ class _FixedLimit(Limit):
 class _Port:
     """What a server of `aioquic` sends through."""
 
-    def __init__(self, opened: socket.socket) -> None:
+    def __init__(self, core: Core, opened: socket.socket) -> None:
+        self._core = core
         self._socket = opened
 
     def sendto(self, datagram: bytes, address: NetworkAddress) -> None:
         """Send a datagram, or lose it: QUIC sends again."""
+        if self._core.faults.drop_datagrams:
+            return
         with contextlib.suppress(OSError):
             self._socket.sendto(datagram, address)
 
@@ -236,7 +239,7 @@ class QUICServer(QuicServer):
             session_ticket_fetcher=self._tickets.get,
             session_ticket_handler=self._keep,
         )
-        self.connection_made(cast(asyncio.DatagramTransport, _Port(opened)))
+        self.connection_made(cast(asyncio.DatagramTransport, _Port(core, opened)))
         asyncio.get_running_loop().add_reader(opened, self._on_readable)
 
     def stop(self) -> None:
@@ -255,6 +258,9 @@ class QUICServer(QuicServer):
         except OSError:
             return
         faults = self._core.faults
+        if faults.drop_datagrams:
+            self._core.dropped_datagrams += 1
+            return
         self._configure()
         setattr(self, "_retry", None if faults.retry is None else self._tokens)  # noqa: B010
         if faults.retry == "always":
@@ -272,7 +278,7 @@ class QUICServer(QuicServer):
                 original_destination_cid=header.destination_cid,
                 retry_token=os.urandom(32),
             )
-            _Port(self._socket).sendto(retry, address)
+            _Port(self._core, self._socket).sendto(retry, address)
 
     def _configure(self) -> None:
         """Take up what may have changed since the last datagram, for connections that are new."""

@@ -189,6 +189,11 @@ class FakeUpstream:
         return self._core.goodbyes
 
     @property
+    def dropped_datagrams(self) -> int:
+        """How many datagrams ``faults.drop_datagrams`` kept from QUIC."""
+        return self._core.dropped_datagrams
+
+    @property
     def http_requests(self) -> list[tuple[tuple[str, str], ...]]:
         """The header fields of every HTTP request, pseudo-header fields included, in their order."""
         return self._core.http_requests
