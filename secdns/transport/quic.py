@@ -48,6 +48,7 @@ MAX_DATAGRAMS: Final = 64  # in one turn …
 TURN_S: Final = 0.005  # … that ends after this time
 MAX_WORDLESS: Final = 1024  # packets in a row that bring nothing of any stream (threat E6)
 MAX_REFUSALS: Final = 2  # in a row on an open connection; one ICMP error proves nothing
+UNACKNOWLEDGED_S: Final = 1.0  # from the first probe for a sign of life; then the path is dead (fault F2)
 MAX_QUEUED: Final = 256  # queries that wait for a stream (threat R7)
 SPILL_S: Final = 0.05  # without a free stream; then the next connection is better
 LOW_CREDIT: Final = 16  # streams left of those that the server allows …
@@ -101,6 +102,7 @@ class QUICConversation(Conversation, Generic[R]):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._refusals = 0
+        self._probed_at = 0.0  # when the peer was first asked for a sign of life, if it gave none since
         self._spoke_at = 0  # packets until the last that brought something of a stream
         self._queue: deque[asyncio.Future[None]] = deque()
         self._promised = 0  # streams that are kept for those who were just woken
@@ -380,7 +382,15 @@ class QUICConversation(Conversation, Generic[R]):
         if due_at is not None and due_at <= now:
             self.quic.handle_timer(now)
             self._take_events()
+            self._doubt(now)
         self._flush()
+
+    def _doubt(self, now: float) -> None:
+        """Give up a peer that does not even acknowledge what is asked; one that works on it does."""
+        if self.quic.probes == 1:
+            self._probed_at = now
+        elif self.quic.probes > 1 and self.requests and now >= self._probed_at + UNACKNOWLEDGED_S:
+            self.fail(ConnectionLost(f"{self.peer} fell silent"))
 
     def _on_readable(self) -> None:
         """Read for a while; what is left in the kernel wakes us again."""
@@ -477,7 +487,8 @@ class QUICConversation(Conversation, Generic[R]):
         elif self.quic.was_closed_here:
             error = ProtocolError(f"{self.peer} broke QUIC: {words}")
         else:
-            self.was_cut_short = not self.is_drained() and ending.error_code == self.NO_ERROR
+            self.was_ended_well = ending.error_code == self.NO_ERROR
+            self.was_cut_short = self.was_ended_well and not self.is_drained()
             error = ConnectionLost(f"{self.peer} closed the connection: {words}")
         self.fail(error)
 

@@ -80,6 +80,11 @@ class Client(QuicConnection):
         return len(self._streams)
 
     @property
+    def probes(self) -> int:
+        """How often the peer was asked for a sign of life since its last one (RFC 9002 §6.2)."""
+        return self._loss._pto_count
+
+    @property
     def idle_limit_s(self) -> float | None:
         """How long the peer lets a connection idle, where it said so."""
         return self._remote_max_idle_timeout

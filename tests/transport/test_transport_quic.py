@@ -21,6 +21,7 @@ from secdns.transport.quic_client import MAX_TICKET, STREAM_WINDOW, Client, Iden
 from tests.transport.conftest import Reach
 from tests.transport.support import ask, right_answer, wait_until
 
+every_quic = pytest.mark.parametrize("scheme", ["quic", "h3"])
 QUIC = parse("quic://dns.test")
 V2 = 0x6B3343CF
 LIMIT_S = 0.020
@@ -53,6 +54,7 @@ def test_private_names_of_aioquic_are_what_they_were() -> None:
     overridden = {"_write_stream_limits", "_write_connection_limits", "_payload_received", "close"}
     assert overridden <= set(vars(QuicConnection))
     assert isinstance(client._local_max_data, Limit)
+    assert client._loss._pto_count == 0
     assert (client._local_max_streams_uni.value, client._local_max_streams_bidi.value) == (3, 0)
     stream = QuicStream(0)
     assert stream.receiver.is_finished is False
@@ -238,3 +240,29 @@ async def test_idle_connection_is_closed_before_the_server_does(
     await wait_until(lambda: up.goodbyes != [])
     assert up.goodbyes == [("quic", 0)]
     assert transport.facts().idle_limit_s == 60.0
+
+
+@every_quic
+async def test_path_that_falls_silent_is_given_up_long_before_the_deadline_F2(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint(scheme))
+    await ask(transport)
+    up.faults.drop_datagrams = True
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with pytest.raises(ConnectionLost, match="silent"):
+        await ask(transport, 2, within_s=20.0)
+    assert 1.0 <= loop.time() - began < 5.0
+    assert up.dropped_datagrams > 2
+
+
+@every_quic
+async def test_upstream_that_only_takes_its_time_is_waited_for(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint(scheme))
+    await ask(transport)
+    up.faults.delay_s = 2.5
+    assert await ask(transport, 2) == right_answer(2)
+    assert up.connections[scheme] == 1
