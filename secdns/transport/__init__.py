@@ -80,6 +80,17 @@ class Transport(Protocol):
         """
         ...
 
+    async def connect(self, deadline: float) -> None:
+        """Open a connection without a query, unless one is open; ``exchange`` does it by itself.
+
+        The deadline is one of the event loop's clock. Whoever is cancelled leaves the connect to
+        those who wait for it too. Where each query has a socket of its own there is nothing to do.
+
+        Raises:
+            TransportError: as ``exchange``, but for what only an answer can be wrong about.
+        """
+        ...
+
     def begin(self, query: bytes, deadline: float, waiter: Waiter) -> Callable[[], None] | None:
         """Send a query on the connection that is open, without a task: ``exchange`` for the busy.
 

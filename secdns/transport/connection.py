@@ -154,6 +154,7 @@ class Connection(Conversation, asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         if self.error is None:
+            self.was_ended_well = True
             self.was_cut_short = not self.is_drained()
         self._end(ConnectionLost(f"{self.peer} closed the connection"))
 

@@ -45,7 +45,9 @@ class Conversation:
         self.error: TransportError | None = None  # why it ended
         self.was_dropped = False  # by our own will
         self.was_sent_away = False  # the peer asked us to go
-        self.was_cut_short = False  # the peer closed in good order, but owed answers
+        self.was_ended_well = False  # the peer closed in good order …
+        self.was_cut_short = False  # … but owed answers
+        self.was_owing = False  # it ended, in whatever order, and answers were owed
         self.ready: asyncio.Future[None] = self.loop.create_future()
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self._owner = owner
@@ -142,6 +144,7 @@ class Conversation:
             self._owner.retired(self)
         for _, future, _ in list(self.unanswered()):
             if not future.done():
+                self.was_owing = True
                 future.set_exception(again(error))
         return error
 
@@ -162,6 +165,7 @@ class Conversation:
         if self.error is not None:
             return
         if self._misses >= MAX_MISSES:
+            self.was_owing = True
             self.fail(ConnectionLost(f"{self.peer} fell silent"))
         elif next_at < self._alarm_at:
             self.watch(next_at)

@@ -74,6 +74,9 @@ class Do53:
         self._exchanges += 1
         return answer
 
+    async def connect(self, deadline: float) -> None:
+        """Each query connects for itself."""
+
     def begin(self, query: bytes, deadline: float, waiter: Waiter) -> None:
         return None  # each query has a socket of its own, and making that takes a task
 

@@ -12,7 +12,7 @@ from secdns.errors import FormatError, ProtocolError, StatusError
 MEDIA_TYPE: Final = b"application/dns-message"
 MAX_BODY: Final = 65535  # octets of a DNS message (threat E10)
 MAX_RETRY_AFTER_S: Final = 300.0
-MAX_ALT_SVC: Final = 1024  # octets
+MAX_ALT_SVC: Final = 1024  # octets; a longer one is as good as none, half of one would say something else
 
 _NO_ANSWER: Final = frozenset({204, 205, 206})  # 2xx without a whole body (threat E9)
 _MAX_SECONDS: Final = 2**31 - 1
@@ -44,7 +44,7 @@ def read_answer(query: bytes, headers: Iterable[Header], body: bytes, peer: str)
     """
     status, age_s = 0, None
     content_type, encoding, retry_after = b"", b"", b""
-    alt_svc = None
+    alt_svc: bytes | None = None
     for name, value in headers:
         if name == b":status":
             status = int(value) if len(value) == 3 and value.isdigit() else 0  # RFC 9110 §15
@@ -57,7 +57,10 @@ def read_answer(query: bytes, headers: Iterable[Header], body: bytes, peer: str)
         elif name == b"retry-after":
             retry_after = value
         elif name == b"alt-svc":
-            alt_svc = value[:MAX_ALT_SVC].decode("ascii", "replace")
+            if alt_svc is None:
+                alt_svc = value
+            elif len(alt_svc) <= MAX_ALT_SVC:
+                alt_svc += b", " + value  # RFC 9110 §5.3
     if not 200 <= status < 300 or status in _NO_ANSWER:
         raise StatusError(
             f"{peer} answered with HTTP status {status}{_phrase(status)}",
@@ -77,7 +80,9 @@ def read_answer(query: bytes, headers: Iterable[Header], body: bytes, peer: str)
             body = age_ttls(body, age_s)
         except FormatError as error:
             raise ProtocolError(f"{peer} sent a malformed message: {error}") from error
-    return query[:2] + body[2:], alt_svc
+    if alt_svc is None or len(alt_svc) > MAX_ALT_SVC:
+        return query[:2] + body[2:], None
+    return query[:2] + body[2:], alt_svc.decode("ascii", "replace")
 
 
 def read_retry_after(value: bytes, now: float) -> float | None:

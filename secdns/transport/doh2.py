@@ -351,7 +351,7 @@ class DoH2Connection(Connection):
         request.future.set_result(answer)
         self._link.answers()
         if alt_svc is not None:
-            self._link.alt_svc = alt_svc
+            self._link.heard_alt_svc(alt_svc)
 
     def _on_reset(self, event: StreamReset) -> None:
         request = self._take(event.stream_id or 0)

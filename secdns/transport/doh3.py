@@ -128,7 +128,7 @@ class DoH3Conversation(QUICConversation[_Post]):
             return
         self.link.answers()
         if alt_svc is not None:
-            self.link.alt_svc = alt_svc
+            self.link.heard_alt_svc(alt_svc)
         request.waiter.set_result(answer)
 
     def _go_away(self, first: int) -> None:

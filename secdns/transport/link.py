@@ -14,7 +14,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from secdns.endpoint import Endpoint
 from secdns.errors import ConnectError, ConnectionLost, DeadlineExceeded, Overloaded, TransportError
-from secdns.transport import Facts, Lookup
+from secdns.transport import Facts, Lookup, Waiter
 from secdns.transport.conversation import Conversation, Owner, again
 
 CONNECT_LIMIT_S: Final = 5.0  # one connect in all; nobody waits longer than his own deadline
@@ -40,7 +40,8 @@ class Link(Owner, Generic[C]):
         self.current: C | None = None
         self.latest: C | None = None  # for facts; may be closed
         self.handshakes = 0
-        self.alt_svc: str | None = None  # what the upstream last offered (RFC 7838)
+        self.alt_svc: str | None = None  # what the upstream last offered (RFC 7838) …
+        self.on_alt_svc: Callable[[str], None] | None = None  # … and who wants to know of each time it does
         self.quota: int | None = None  # queries one connection is given, None for any number
         self._connect = connect
         self._alive: dict[Conversation, None] = {}  # accepting or retired; in order of age
@@ -112,6 +113,12 @@ class Link(Owner, Generic[C]):
         self._failures = 0
         self._last_error = None
 
+    def heard_alt_svc(self, value: str) -> None:
+        """Take note of what the upstream offers beside this connection."""
+        self.alt_svc = value
+        if self.on_alt_svc is not None:
+            self.on_alt_svc(value)
+
     def blame(self, error: TransportError) -> None:
         """Take note of an upstream that answers, but so badly that it should be left alone."""
         self._failures = max(self._failures, 1)
@@ -123,11 +130,19 @@ class Link(Owner, Generic[C]):
         self._last_error = None
         self._next_at = 0.0
         self.quota = None
+        self.alt_svc = None  # an offer holds on the network where it was made (RFC 7838 §2.2)
         if self._opening is not None:
             self._opening.cancel()
             self._opening = None
         for connection in list(self._alive):
             connection.abort()
+
+    def retire(self) -> None:
+        """Take no new queries to the open connection, and give up the connect under way."""
+        if self._opening is not None:
+            self._opening.cancel()  # who waits for it finds that out, and that there is another
+        if self.current is not None:
+            self.current.retire()
 
     def facts(self) -> Facts:
         """Tell what is known about the newest connection, and the counts over all."""
@@ -212,7 +227,8 @@ Who = TypeVar("Who", bound=Forgetful)
 class Linked(Generic[C, Who]):
     """What the transports that keep one connection have in common.
 
-    A subclass opens a connection in ``_connect`` and asks it in ``exchange`` and ``begin``.
+    A subclass opens a connection in ``_connect`` and asks it in ``exchange`` and ``begin``, which
+    do as ``Transport`` says. The rest is for who chooses between two transports (``racing``).
     """
 
     def __init__(self, endpoint: Endpoint, lookup: Lookup, identity: Who) -> None:
@@ -224,6 +240,41 @@ class Linked(Generic[C, Who]):
     @abstractmethod
     async def _connect(self, owner: Owner, deadline: float) -> C:
         """Give a new connection that has said who it is."""
+
+    @abstractmethod
+    async def exchange(self, query: bytes, deadline: float) -> bytes: ...
+
+    @abstractmethod
+    def begin(self, query: bytes, deadline: float, waiter: Waiter) -> Callable[[], None] | None: ...
+
+    async def connect(self, deadline: float) -> None:
+        if self._link.current is None:
+            await self._link.wait(deadline)
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether a connection takes queries."""
+        return self._link.current is not None
+
+    @property
+    def broke(self) -> TransportError | None:
+        """Why the newest connection ended, if it left queries unanswered and not in good order."""
+        last = self._link.latest
+        if last is None or last.was_dropped or last.was_sent_away or last.was_ended_well:
+            return None
+        return last.error if last.was_owing else None
+
+    def when_alt_svc(self, heard: Callable[[str], None]) -> None:
+        """Have ``heard`` called with the Alt-Svc of each answer that has one."""
+        self._link.on_alt_svc = heard
+
+    def retire(self) -> None:
+        """Take no new queries to the open connection, and give up the connect under way.
+
+        The connection ends when what was asked on it is answered. Who waits for a connection goes
+        on waiting, for a new one.
+        """
+        self._link.retire()
 
     def reset(self) -> None:
         self._identity.forget()

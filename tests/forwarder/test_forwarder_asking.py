@@ -385,6 +385,9 @@ class Broken:
     async def exchange(self, query: bytes, deadline: float) -> bytes:
         raise ZeroDivisionError
 
+    async def connect(self, deadline: float) -> None:
+        raise ZeroDivisionError
+
     def begin(self, query: bytes, deadline: float, waiter: Waiter) -> Callable[[], None] | None:
         raise ZeroDivisionError
 

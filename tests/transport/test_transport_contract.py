@@ -9,6 +9,7 @@ import pytest
 
 from secdns.endpoint import Endpoint
 from secdns.errors import (
+    AuthenticationError,
     ConnectError,
     ConnectionLost,
     DeadlineExceeded,
@@ -454,3 +455,32 @@ async def test_waiter_that_asks_again_when_its_time_is_up_keeps_its_new_deadline
     assert transport.begin(query_for(), deadline_in(0.05), note) is not None
     assert await note.outcome is not None
     assert [type(error) for error in note.errors] == [DeadlineExceeded]
+
+
+@every_encrypted
+async def test_connect_opens_the_connection_that_queries_use(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint(scheme))
+    await asyncio.gather(*(transport.connect(deadline_in()) for _ in range(10)))
+    assert (up.connections[scheme], up.queries) == (1, [])
+    note = Note(transport, again=False)
+    assert transport.begin(query_for(), deadline_in(), note) is not None
+    assert (await note.outcome or b"")[:2] == query_for()[:2]
+    await transport.connect(deadline_in())
+    assert up.connections[scheme] == 1
+
+
+@every_encrypted
+async def test_connect_says_why_it_failed(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+    up.use_certificate("wrong-name")
+    with pytest.raises(AuthenticationError):
+        await reach(up.endpoint(scheme)).connect(deadline_in())
+
+
+@pytest.mark.parametrize("scheme", sorted({*ALL} - {*ENCRYPTED}))
+async def test_connect_opens_nothing_where_each_query_has_a_socket(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    await reach(up.endpoint(scheme)).connect(deadline_in())
+    assert up.connections[scheme] == 0

@@ -18,7 +18,7 @@ from secdns.errors import (
     TransportError,
 )
 from secdns.testing import FakeUpstream
-from secdns.transport.doh import read_retry_after
+from secdns.transport.doh import MAX_ALT_SVC, MEDIA_TYPE, read_answer, read_retry_after
 from secdns.transport.doh2 import MAX_QUEUED, DoH2Connection
 from tests.transport.conftest import Reach
 from tests.transport.support import ask, deadline_in, query_for, right_answer
@@ -437,3 +437,18 @@ async def test_alt_svc_is_kept_for_whoever_wants_it(up: FakeUpstream, reach: Rea
     transport = reach(up.endpoint("https"))
     await ask(transport)
     assert transport.facts().alt_svc == 'h3=":443"; ma=86400'
+    transport.reset()
+    await ask(transport, 2)
+    up.faults.http_headers = {"alt-svc": "x" * (MAX_ALT_SVC + 1)}  # half of it would say something else
+    await ask(transport, 3)
+    assert transport.facts().alt_svc == 'h3=":443"; ma=86400'
+    transport.reset()
+    assert transport.facts().alt_svc is None  # what holds on one network need not hold on the next
+
+
+async def test_alt_svc_in_several_fields_is_one_list_9110_5_3() -> None:
+    query = query_for()
+    fields = [(b":status", b"200"), (b"content-type", MEDIA_TYPE)]
+    offers = [(b"alt-svc", b'h3=":1"'), (b"alt-svc", b'h2=":2"')]
+    reply = b"\0\0\x81\x80" + query[4:]
+    assert read_answer(query, [*fields, *offers], reply, "")[1] == 'h3=":1", h2=":2"'

@@ -114,6 +114,8 @@ class PlayedTransport:
         """Fail the oldest."""
         self.waiting.pop(0).set_exception(error)
 
+    async def connect(self, deadline: float) -> None: ...
+
     def reset(self) -> None:
         self.resets += 1
 
