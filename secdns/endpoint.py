@@ -53,6 +53,10 @@ class Endpoint:
     Of ``tbs_sha256`` (SHA-256 over the TBSCertificate in hexadecimal, from a stamp) any one must
     match any certificate of the validated chain. Where both are given, both must match.
     With a ``proxy`` nothing is looked up: it is given the addresses, or else the host name.
+
+    ``offers_h3`` is about ``https``: True if HTTP/3 is offered at the same host and port, False if it
+    shall not be used, None if the server itself may say so (Alt-Svc). ``origin_port`` is the port to
+    name to an HTTP server that is reached at another one (RFC 7838 §2), None where they are the same.
     """
 
     scheme: str
@@ -64,6 +68,8 @@ class Endpoint:
     pin_sha256: tuple[str, ...] = ()
     tbs_sha256: tuple[str, ...] = ()
     proxy: Proxy | None = None
+    offers_h3: bool | None = None
+    origin_port: int | None = None
 
     @property
     def is_ip(self) -> bool:
@@ -79,7 +85,8 @@ class Endpoint:
     def authority(self) -> str:
         """The host, bracketed if IPv6, with the port unless it is the scheme's own (RFC 3986 §3.2)."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        port = self.port if self.origin_port is None else self.origin_port
+        return host if port == DEFAULT_PORTS[self.scheme] else f"{host}:{port}"
 
     @property
     def url(self) -> str:

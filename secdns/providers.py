@@ -22,8 +22,10 @@ ClientSubnet = Literal["yes", "no", "anonymised", "partial", "unknown"]
 DATA_FILE: Final = Path(__file__).with_name("providers.toml")
 
 TRANSPORTS: Final = ("doh", "dot", "doh3", "doq")
+"""The names that ``transport`` of an upstream can have, besides ``auto``."""
+
 AUTO: Final = ("doh", "dot")  # port 853 is easily blocked, 443 is not
-"""The names that ``transport`` of an upstream can have; DoH first, port 853 is easily blocked."""
+"""What ``auto`` stands for, the preferred one first; DoH goes over HTTP/3 where that is offered."""
 
 DEFAULT: Final = ("quad9", "cloudflare-malware")
 """The upstreams of someone who chose none, in order of preference.
@@ -59,8 +61,13 @@ class Provider:
 
     @property
     def auto(self) -> tuple[Endpoint, ...]:
-        """The endpoints to use when nobody asked for a transport, the preferred one first."""
-        return tuple(self.endpoints[one] for one in AUTO if one in self.endpoints)
+        """The endpoints to use when nobody asked for a transport, the preferred one first.
+
+        Only these may go over HTTP/3 instead of HTTP/2: who asked for ``doh`` gets that.
+        """
+        chosen = [self.endpoints[one] for one in AUTO if one in self.endpoints]
+        offers_h3 = True if "doh3" in self.endpoints else None
+        return tuple(replace(one, offers_h3=offers_h3) if one.scheme == "https" else one for one in chosen)
 
     @property
     def transports(self) -> tuple[str, ...]:
@@ -92,6 +99,7 @@ def _parse_row(row: dict[str, object]) -> Provider:
         name: replace(
             endpoint.parse(str(urls[name])),
             addresses=doh_addresses if name in ("doh", "doh3") else addresses,
+            offers_h3=False if name == "doh" else None,
         )
         for name in TRANSPORTS
         if urls.get(name) is not None

@@ -101,7 +101,21 @@ def test_non_loopback_address_with_acl_is_accepted_r4() -> None:
 def test_built_in_upstream_has_the_endpoints_of_its_transport(keys: str, want: tuple[str, ...]) -> None:
     got = parse(f'[[upstream]]\nname = "mullvad"\n{keys}').upstreams
     known = PROVIDERS()["mullvad"].endpoints
-    assert got == (UpstreamConfig("mullvad", tuple(known[transport] for transport in want)),)
+    assert [one.name for one in got] == ["mullvad"]
+    assert [one.url for one in got[0].endpoints] == [known[transport].url for transport in want]
+
+
+@pytest.mark.parametrize(
+    ("keys", "want"),
+    [
+        pytest.param('name = "quad9"', True, id="auto"),
+        pytest.param('name = "quad9"\ntransport = "doh"', False, id="doh"),
+        pytest.param('name = "mullvad"', None, id="auto, not known"),
+        pytest.param('url = "https://dns.example"', None, id="url"),
+    ],
+)
+def test_http_3_is_used_unless_someone_asked_for_doh(keys: str, want: bool | None) -> None:
+    assert parse(f"[[upstream]]\n{keys}").upstreams[0].endpoints[0].offers_h3 is want
 
 
 def test_addresses_replace_those_of_a_built_in_upstream() -> None:

@@ -78,6 +78,13 @@ def test_http_3_is_the_doh_url_with_another_scheme() -> None:
     assert PROVIDERS()["quad9"].transports == ("doh", "dot", "doh3", "doq")
 
 
+def test_only_auto_may_use_http_3_in_place_of_http_2() -> None:
+    offered, unknown = PROVIDERS()["quad9"], PROVIDERS()["mullvad"]
+    assert [one.offers_h3 for one in offered.auto] == [True, None]
+    assert [one.offers_h3 for one in unknown.auto] == [None, None]  # its server may still say so
+    assert offered.endpoints["doh"].offers_h3 is unknown.endpoints["doh"].offers_h3 is False
+
+
 def test_doh_has_addresses_of_its_own_where_the_row_says_so() -> None:
     opendns = PROVIDERS()["opendns"]
     assert opendns.endpoints["doh"].addresses == ("146.112.41.2", "2620:119:fc::2")

@@ -1,5 +1,7 @@
 """URLs of upstreams: what each means, and why others are refused."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -174,3 +176,9 @@ def test_any_text_gives_an_endpoint_or_an_error_p8(text: str) -> None:
     assert got.url.isascii()
     assert got.url.isprintable()
     assert " " not in got.url
+
+
+def test_alternative_port_is_dialled_and_not_named_7838_2() -> None:
+    origin = endpoint.parse("h3://dns.example:8443")
+    assert replace(origin, port=9443, origin_port=8443).authority == "dns.example:8443"
+    assert replace(origin, port=9443, origin_port=443).authority == "dns.example"
