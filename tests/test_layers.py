@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dns", "providers"),
     ("dnssec",),
     ("policy", "cache", "config", "transport"),
-    ("bootstrap", "trust"),
+    ("bootstrap", "trust", "racing"),
     ("upstream",),
     ("fetching",),
     ("validation",),

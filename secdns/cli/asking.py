@@ -1,6 +1,7 @@
 """Ask upstreams without a daemon: choose them from what a person wrote, then exchange.
 
-Shared by the commands that hold no state: `query`, `bench` and `demo`.
+Shared by the commands that hold no state: `query`, `bench` and `demo`. With them ``https://`` is HTTP/2
+always: one question gains nothing from a race, and who measures has to know what. ``h3://`` is there too.
 """
 
 import asyncio

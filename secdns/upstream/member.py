@@ -10,7 +10,8 @@ from secdns.dns.edns import EDNS, options_from_wire, padding_for
 from secdns.dns.wire import HEADER_SIZE
 from secdns.endpoint import Endpoint
 from secdns.errors import ConnectionLost, DeadlineExceeded, Overloaded, StatusError, TransportError
-from secdns.transport import Lookup, Transport, open_transport
+from secdns.racing import open_way
+from secdns.transport import Lookup, Transport
 from secdns.upstream.roundtrip import RoundTrip
 
 FIRST_BACKOFF_S: Final = 0.5  # after one failure, doubling (RFC 9520 §3.2)
@@ -37,7 +38,7 @@ class Upstream:
     def __init__(self, name: str, endpoint: Endpoint, lookup: Lookup) -> None:
         self.name = name
         self.endpoint = endpoint
-        self.transport: Transport = open_transport(endpoint, lookup)
+        self.transport: Transport = open_way(endpoint, lookup)
         self.is_encrypted = endpoint.scheme not in {"udp", "tcp"}
         self.trip = RoundTrip()
         self.failures = 0  # in a row
