@@ -7,6 +7,7 @@ from typing import Protocol
 import pytest
 
 from secdns.endpoint import Endpoint
+from secdns.proxies import Proxy
 from secdns.racing import open_way
 from secdns.testing import FakeUpstream
 from secdns.transport import Transport
@@ -20,7 +21,7 @@ class Way(Protocol):
     """Open the way to an endpoint of an upstream; it is closed at the end of the test."""
 
     def __call__(
-        self, upstream: FakeUpstream, *, offers_h3: bool | None = None, proxy: str | None = None
+        self, upstream: FakeUpstream, *, offers_h3: bool | None = None, proxy: Proxy | None = None
     ) -> Transport: ...
 
 
@@ -49,7 +50,7 @@ async def other(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
 async def way(nothing_is_left: None) -> AsyncIterator[Way]:
     opened: list[Transport] = []
 
-    def to(upstream: FakeUpstream, *, offers_h3: bool | None = None, proxy: str | None = None) -> Transport:
+    def to(upstream: FakeUpstream, *, offers_h3: bool | None = None, proxy: Proxy | None = None) -> Transport:
         endpoint: Endpoint = replace(upstream.endpoint("https"), offers_h3=offers_h3, proxy=proxy)
         opened.append(open_way(endpoint, no_lookup))
         return opened[-1]
