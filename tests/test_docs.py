@@ -30,14 +30,17 @@ def section(title: str) -> str:
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
-    """Yield every command and subcommand that does something, with its full name."""
+    """Yield every command and subcommand that does something, with its full name; the longer names first."""
     context = click.Context(cli)
     for name in COMMANDS:
         command = cli.get_command(context, name)
         assert command is not None
         if isinstance(command, click.Group):
-            yield from ((f"{name} {inner}", sub) for inner, sub in command.commands.items())
-        else:
+            for inner in command.list_commands(context):
+                sub = command.get_command(context, inner)
+                assert sub is not None
+                yield f"{name} {inner}", sub
+        if command.params or not isinstance(command, click.Group):
             yield name, command
 
 

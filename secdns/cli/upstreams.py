@@ -1,15 +1,22 @@
-"""`secdns upstreams`: the built-in upstreams, so that a person can choose."""
+"""`secdns upstreams`: the built-in upstreams, so that a person can choose.
+
+`SUBCOMMANDS` lists what else there is to do with upstreams; each has a module of its own.
+"""
 
 from typing import TYPE_CHECKING
 
 import click
 
 from secdns.cli import terminal
+from secdns.cli.lazy import LazyGroup
 from secdns.errors import ConfigError
 
 if TYPE_CHECKING:  # loaded when the command runs
     from secdns.config import UpstreamConfig
     from secdns.providers import Provider
+
+#: name: (module, one line of help)
+SUBCOMMANDS: dict[str, tuple[str, str]] = {}
 
 EPILOG = """\b
 filtering   what the upstream refuses to resolve: none, malware, ads or family
@@ -24,11 +31,20 @@ or ask it once: secdns query example.com @quad9
 """
 
 
-@click.command(epilog=EPILOG)
+@click.group(cls=LazyGroup, modules=SUBCOMMANDS, invoke_without_command=True, epilog=EPILOG)
 @click.option("--config", "config_file", metavar="FILE", help="Mark what this configuration uses.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, see secdns(1).")
-def upstreams(config_file: str | None, as_json: bool) -> int:
+@click.pass_context
+def upstreams(ctx: click.Context, config_file: str | None, as_json: bool) -> int | None:
     """List the built-in upstreams: who runs them, what they filter and what they keep."""
+    if ctx.invoked_subcommand is None:
+        return _list(config_file, as_json)
+    if config_file is not None or as_json:
+        raise click.UsageError(f"options of {ctx.invoked_subcommand} belong after its name", ctx)
+    return None
+
+
+def _list(config_file: str | None, as_json: bool) -> int:
     from secdns import providers
 
     used = _used(config_file)

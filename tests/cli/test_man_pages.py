@@ -34,7 +34,10 @@ def commands() -> list[tuple[str, click.Command]]:
         assert command is not None
         found.append((name, command))
         if isinstance(command, click.Group):
-            found += [(f"{name} {inner}", sub) for inner, sub in command.commands.items()]
+            for inner in command.list_commands(context):
+                sub = command.get_command(context, inner)
+                assert sub is not None
+                found.append((f"{name} {inner}", sub))
     return found
 
 
@@ -42,7 +45,7 @@ def commands() -> list[tuple[str, click.Command]]:
 def test_manual_has_every_command_with_its_options(name: str, command: click.Command) -> None:
     source = (MAN / "secdns.1").read_text("utf-8")
     start = re.search(rf"^\.Ss {re.escape(name)}$", source, re.M)
-    if isinstance(command, click.Group):  # its subcommands have the sections
+    if isinstance(command, click.Group) and not command.params:  # its subcommands have the sections
         assert start is None
         return
     assert start is not None
