@@ -1,8 +1,8 @@
 """Name the numbers of the IANA registries that secdns interprets.
 
 Registries: https://www.iana.org/assignments/dns-parameters (types, classes, opcodes, RCODEs,
-EDNS options, Extended DNS Errors), https://www.iana.org/assignments/dns-sec-alg-numbers and
-https://www.iana.org/assignments/ds-rr-types.
+EDNS options, Extended DNS Errors), https://www.iana.org/assignments/dns-sec-alg-numbers,
+https://www.iana.org/assignments/ds-rr-types and https://www.iana.org/assignments/dns-svcb.
 A number that is not listed here is still legal on the wire: code takes ``int`` and compares.
 """
 
@@ -166,6 +166,19 @@ class DigestType(IntEnum):
     SHA256 = 2
     GOST = 3
     SHA384 = 4
+
+
+class SvcParamKey(IntEnum):
+    """Keys of the parameters of SVCB and HTTPS records (RFC 9460 §14.3.2, RFC 9461 §5)."""
+
+    MANDATORY = 0
+    ALPN = 1
+    NO_DEFAULT_ALPN = 2
+    PORT = 3
+    IPV4HINT = 4
+    ECH = 5
+    IPV6HINT = 6
+    DOHPATH = 7
 
 
 def type_text(rrtype: int) -> str:
