@@ -57,6 +57,9 @@ class Endpoint:
     ``offers_h3`` is about ``https``: True if HTTP/3 is offered at the same host and port, False if it
     shall not be used, None if the server itself may say so (Alt-Svc). ``origin_port`` is the port to
     name to an HTTP server that is reached at another one (RFC 7838 §2), None where they are the same.
+
+    ``designator`` is the address of the plain resolver that this endpoint was learnt from, if the
+    certificate has to hold it as well as the host (RFC 9462 §4.2).
     """
 
     scheme: str
@@ -70,6 +73,7 @@ class Endpoint:
     proxy: Proxy | None = None
     offers_h3: bool | None = None
     origin_port: int | None = None
+    designator: str | None = None
 
     @property
     def is_ip(self) -> bool:

@@ -25,6 +25,7 @@ CertificateKind = Literal[
     "no-san",  # the host name stands in the Common Name only (RFC 9525 §2 wants it in the SAN)
     "client-only",  # extended key usage: client authentication
     "ip",  # iPAddress 127.0.0.1 and no dNSName
+    "name-and-ip",  # as good, and iPAddress 127.0.0.1
     "ip-as-name",  # "127.0.0.1" as a dNSName, which proves nothing about the address
     "wildcard",  # *.parent of the host name: fits
     "wildcard-depth",  # *.grandparent of the host name: a wildcard covers one label only
@@ -98,36 +99,38 @@ class Authority:
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
             )
         )
-        if (names := _alternative_names(kind, hostname)) is not None:
-            builder = builder.add_extension(x509.SubjectAlternativeName([names]), critical=False)
+        if names := _alternative_names(kind, hostname):
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         key_pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         return Leaf(_signed_pem(builder, signer), key_pem, _pin(key.public_key()))
 
 
-def _alternative_names(kind: CertificateKind, hostname: str) -> "x509.GeneralName | None":
+def _alternative_names(kind: CertificateKind, hostname: str) -> "list[x509.GeneralName]":
     from cryptography import x509
 
     labels = hostname.split(".")
     match kind:
         case "no-san":
-            return None
+            return []
         case "ip":
-            return x509.IPAddress(LOOPBACK)
+            return [x509.IPAddress(LOOPBACK)]
+        case "name-and-ip":
+            return [x509.DNSName(hostname), x509.IPAddress(LOOPBACK)]
         case "ip-as-name":
-            return x509.DNSName(str(LOOPBACK))
+            return [x509.DNSName(str(LOOPBACK))]
         case "wrong-name":
-            return x509.DNSName("other.test")
+            return [x509.DNSName("other.test")]
         case "wildcard" | "wildcard-depth":
             above = labels[1:] if kind == "wildcard" else labels[2:]
             if len(above) < 2:  # OpenSSL wants two labels right of the asterisk
                 raise ValueError(f"a {kind} certificate for {hostname} needs a host name with more labels")
-            return x509.DNSName("*." + ".".join(above))
+            return [x509.DNSName("*." + ".".join(above))]
     try:
-        return x509.IPAddress(ipaddress.ip_address(hostname))
+        return [x509.IPAddress(ipaddress.ip_address(hostname))]
     except ValueError:
-        return x509.DNSName(hostname)
+        return [x509.DNSName(hostname)]
 
 
 def _validity(kind: CertificateKind) -> tuple[datetime, datetime]:

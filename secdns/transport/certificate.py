@@ -25,6 +25,7 @@ from secdns.transport.tls import (
     clock_is_timely,
     distrust,
     no_trust_store,
+    not_designated,
     system_trust,
 )
 
@@ -96,6 +97,8 @@ def check_chain(
         ) from error
     if flaw:
         raise distrust(endpoint, peer, flaw, "its certificate does not fit")
+    if endpoint.designator and not _holds_address(leaf, endpoint.designator):
+        raise not_designated(endpoint)
     if endpoint.tbs_sha256:
         check_hashes(endpoint, [certificate.public_bytes(Encoding.DER) for certificate in chain])
 
@@ -115,14 +118,21 @@ def _flaw(chain: Sequence[x509.Certificate]) -> int:
 
 def _misfit(leaf: x509.Certificate, endpoint: Endpoint) -> int:
     """Tell whether the subjectAltName lacks the host (RFC 9525 §6); 0 for no."""
+    if endpoint.is_ip:
+        return 0 if _holds_address(leaf, endpoint.host) else _ADDRESS
     try:
-        if endpoint.is_ip:
-            verify_certificate_ip_address(leaf, endpoint.host)
-        else:
-            verify_certificate_hostname(leaf, endpoint.host)
+        verify_certificate_hostname(leaf, endpoint.host)
     except (CertificateError, VerificationError):
-        return _ADDRESS if endpoint.is_ip else _NAME
+        return _NAME
     return 0
+
+
+def _holds_address(leaf: x509.Certificate, address: str) -> bool:
+    try:
+        verify_certificate_ip_address(leaf, address)
+    except (CertificateError, VerificationError):
+        return False
+    return True
 
 
 def _is_for_servers(certificate: x509.Certificate) -> bool:

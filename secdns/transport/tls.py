@@ -6,14 +6,16 @@ nothing, and a pin is wanted on top of that, not instead.
 """
 
 import base64
+import contextlib
 import hashlib
+import ipaddress
 import os
 import ssl
 import sys
 import time
 import weakref
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from secdns import BUILT_AT
 from secdns.endpoint import Endpoint
@@ -98,14 +100,16 @@ class Identity:
         """Check what a finished handshake leaves open: pin, certificate hashes and protocol.
 
         Raises:
-            AuthenticationError: the leaf's key is none of the pinned ones, or no certificate of
-                the chain is one of those that the stamp asks for.
+            AuthenticationError: the leaf's key is none of the pinned ones, no certificate of the
+                chain is one of those that the stamp asks for, or the leaf is not the designator's.
             ProtocolError: the protocol that is required was not agreed on.
         """
         if self._endpoint.pin_sha256:
             check_pin(self._endpoint, tls.getpeercert(binary_form=True) or b"")
         if self._endpoint.tbs_sha256 and not tls.session_reused:  # else the ticket's chain did fit
             check_hashes(self._endpoint, _verified_chain(tls))
+        if self._endpoint.designator and not _holds_address(tls, self._endpoint.designator):
+            raise not_designated(self._endpoint)
         if self._alpn_required and tls.selected_alpn_protocol() != self._alpn:
             raise ProtocolError(f"{self._endpoint.url} did not agree on ALPN {self._alpn!r}")
 
@@ -172,6 +176,13 @@ def check_hashes(endpoint: Endpoint, chain: Sequence[bytes]) -> None:
             f"none has a hash of its stamp, {', '.join(hashes)}",
             hint="if its certificates were renewed on purpose, its operator has a new stamp",
         )
+
+
+def not_designated(endpoint: Endpoint) -> AuthenticationError:
+    """Give the error of a certificate without the address of the resolver that led to it."""
+    return AuthenticationError(
+        f"cannot trust {endpoint.url}: its certificate does not hold the address {endpoint.designator}"
+    )
 
 
 def distrust(endpoint: Endpoint, peer: str, code: int, message: str) -> AuthenticationError:
@@ -251,6 +262,17 @@ def _trust_system(context: ssl.SSLContext) -> None:
     cafile, capath = system_trust()
     if cafile or capath:
         context.load_verify_locations(cafile, capath)
+
+
+def _holds_address(tls: ssl.SSLObject, address: str) -> bool:
+    """Tell whether the subjectAltName of the verified leaf has this iPAddress."""
+    names = (tls.getpeercert() or {}).get("subjectAltName", ())
+    wanted = ipaddress.ip_address(address)
+    for kind, value in cast(tuple[tuple[str, str], ...], names):
+        with contextlib.suppress(ValueError):  # of a length that no address has
+            if kind == "IP Address" and ipaddress.ip_address(value.strip()) == wanted:
+                return True
+    return False
 
 
 def _pin(certificate: bytes) -> str:

@@ -15,6 +15,8 @@ from tests.testing.clients import QUERY, V4, addresses, connect, trusting
         pytest.param("good", "dns.test", "dns.test", None, id="good"),
         pytest.param("ip", "dns.test", "127.0.0.1", None, id="address"),
         pytest.param("good", "127.0.0.1", "127.0.0.1", None, id="good for an address"),
+        pytest.param("name-and-ip", "dns.test", "dns.test", None, id="name of both"),
+        pytest.param("name-and-ip", "dns.test", "127.0.0.1", None, id="address of both"),
         pytest.param("wildcard", "one.dns.test", "one.dns.test", None, id="wildcard"),
         pytest.param("good", "dns.test", "127.0.0.1", "IP address mismatch", id="address not in it"),
         pytest.param("ip-as-name", "dns.test", "127.0.0.1", "IP address mismatch", id="address as a name"),

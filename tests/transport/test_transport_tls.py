@@ -24,8 +24,8 @@ HOST = "one.two.dns.test"  # long enough for wildcards to fit and not to fit
 every_encrypted = pytest.mark.parametrize("scheme", ENCRYPTED)
 every_tls_over_tcp = pytest.mark.parametrize("scheme", ["tls", "https"])  # QUIC knows TLS 1.3 only
 
-NAME_FITS: set[CertificateKind] = {"good", "wildcard"}
-ADDRESS_FITS: set[CertificateKind] = {"ip"}
+NAME_FITS: set[CertificateKind] = {"good", "wildcard", "name-and-ip"}
+ADDRESS_FITS: set[CertificateKind] = {"ip", "name-and-ip"}
 WORDS: dict[CertificateKind, str] = {
     "wrong-name": "another name",
     "expired": "has expired",
@@ -99,6 +99,36 @@ async def test_certificate_of_another_address_gets_no_query_E2(scheme: str, reac
         with pytest.raises(AuthenticationError, match="another address"):
             await ask(reach(endpoint))
         assert up.queries == []
+
+
+@every_encrypted
+@pytest.mark.parametrize(
+    ("cert", "designator"),
+    [
+        pytest.param("good", "127.0.0.1", id="no address"),
+        pytest.param("ip", "127.0.0.1", id="no name"),
+        pytest.param("ip-as-name", "127.0.0.1", id="address as a name"),
+        pytest.param("name-and-ip", "127.0.0.2", id="another address"),
+        pytest.param("name-and-ip", "::1", id="address of the other family"),
+    ],
+)
+async def test_designated_endpoint_needs_name_and_designator_in_one_certificate_9462_1_E14(
+    scheme: str, cert: CertificateKind, designator: str, up: FakeUpstream, reach: Reach
+) -> None:
+    up.use_certificate(cert)
+    with pytest.raises(AuthenticationError):
+        await ask(reach(dataclasses.replace(up.endpoint(scheme), designator=designator)))
+    assert up.queries == []
+
+
+@every_encrypted
+async def test_designated_endpoint_whose_certificate_has_both_is_asked_9462_1(
+    scheme: str, up: FakeUpstream, reach: Reach
+) -> None:
+    up.use_certificate("name-and-ip")
+    endpoint = dataclasses.replace(up.endpoint(scheme), designator="127.0.0.1")
+    assert await ask(reach(endpoint)) == right_answer()
+    assert [handshake.server_name for handshake in up.handshakes] == [HOST]
 
 
 @every_encrypted
