@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dnssec",),
     ("policy", "cache", "config", "transport"),
     ("bootstrap", "trust", "racing"),
-    ("upstream",),
+    ("upstream", "discovery"),
     ("fetching",),
     ("validation",),
     ("routing",),
