@@ -44,6 +44,7 @@ MAX_CANDIDATES: Final = 16  # public resolvers have 2 to 4; each costs a handsha
 MAX_ADDRESSES: Final = 8  # of one candidate
 MAX_SHOWN: Final = 80  # octets or characters of the resolver's own words in a reason
 
+NOT_CERTIFIED: Final = " (no public authority certifies {})"
 _EXPRESSION: Final = re.compile(r"\{[+#./;?&]?([^{}]*)\}")  # RFC 6570 §2.2
 
 
@@ -219,7 +220,7 @@ async def _verify(
             rcode = Message.parse(await transport.exchange(query, deadline)).rcode
             took_s = loop.time() - began
     except AuthenticationError as error:
-        private = "" if ip_address(resolver.host).is_global else ", which no public authority certifies"
+        private = "" if ip_address(resolver.host).is_global else NOT_CERTIFIED.format(resolver.host)
         return replace(candidate, why=f"unverified: {error}{private}")
     except TransportError as error:
         return replace(candidate, why=str(error))

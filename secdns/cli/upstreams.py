@@ -16,7 +16,9 @@ if TYPE_CHECKING:  # loaded when the command runs
     from secdns.providers import Provider
 
 #: name: (module, one line of help)
-SUBCOMMANDS: dict[str, tuple[str, str]] = {}
+SUBCOMMANDS: dict[str, tuple[str, str]] = {
+    "discover": ("secdns.cli.discover", "Find the encrypted side of a plain resolver, and check it."),
+}
 
 EPILOG = """\b
 filtering   what the upstream refuses to resolve: none, malware, ads or family

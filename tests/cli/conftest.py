@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from secdns.testing import DEMO_ZONES, FakeUpstream, SignedZones, signed_demo_zones
+from tests.discovery.designating import designate
 from tests.endpoint.stamps import DOH, DOT, plain_stamp, stamp
 from tests.transport.proxying import GoodProxy
+
+ROOT = {".": {"@": {"NS": "a.root.test."}}}
 
 
 @pytest.fixture
@@ -28,6 +31,29 @@ async def upstream() -> AsyncIterator[FakeUpstream]:
 async def signed(zones: SignedZones) -> AsyncIterator[FakeUpstream]:
     """An upstream with the demo's zones, signed from the root down."""
     async with FakeUpstream(zones) as up:
+        yield up
+
+
+@pytest.fixture
+async def designating() -> AsyncIterator[FakeUpstream]:
+    """A plain resolver that says where it speaks encrypted; its DNS over HTTPS is somebody else's."""
+    async with FakeUpstream(ROOT, cert="name-and-ip") as up:
+        here = 'ipv4hint="127.0.0.1"'
+        designate(
+            up,
+            f'1 dns.test. alpn="dot" port="{up.port("tls")}" {here}',
+            f'2 dns.test. alpn="doq" port="{up.port("quic")}" {here}',
+            f'3 other.test. alpn="h2" port="{up.port("https")}" {here} key7="/dns-query{{?dns}}"',
+            '4 dns.test. alpn="coap"',
+        )
+        yield up
+
+
+@pytest.fixture
+async def undesignating() -> AsyncIterator[FakeUpstream]:
+    """A plain resolver that has nothing encrypted."""
+    async with FakeUpstream() as up:
+        designate(up)
         yield up
 
 
@@ -60,6 +86,8 @@ def world(
     upstream: FakeUpstream,
     signed: FakeUpstream,
     proxy: GoodProxy,
+    designating: FakeUpstream,
+    undesignating: FakeUpstream,
     zones: SignedZones,
     home: Path,
     closed_port: int,
@@ -103,6 +131,12 @@ def world(
         "udp": upstream.udp_url,
         "tcp": upstream.tcp_url,
         "port": str(upstream.port("udp")),
+        "designating": f"127.0.0.1:{designating.port('udp')}",
+        "designating_ca": designating.ca_file,
+        "designated_tls": designating.tls_url,
+        "designated_quic": designating.url("quic"),
+        "designated_https": designating.url("https", "other.test"),
+        "undesignating": f"127.0.0.1:{undesignating.port('udp')}",
         "stamp": stamp(DOH, f"dns.test:{upstream.port('https')}", address="127.0.0.1"),
         "plain_stamp": plain_stamp(f"127.0.0.1:{upstream.port('udp')}"),
         "misfit": stamp(DOT, f"dns.test:{upstream.port('tls')}", address="127.0.0.1", hashes=[b"\xab" * 32]),
