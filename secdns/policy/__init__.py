@@ -21,7 +21,14 @@ from secdns.policy.decision import (
 )
 from secdns.policy.overrides import FixedAnswers, Hosts, HostsWarning, from_pairs, parse_hosts
 from secdns.policy.routes import DefaultRoute, Routes
-from secdns.policy.special_use import Canary, Localhost, QueryTypes, SingleLabels, SpecialUse
+from secdns.policy.special_use import (
+    Canary,
+    DesignatedResolver,
+    Localhost,
+    QueryTypes,
+    SingleLabels,
+    SpecialUse,
+)
 
 __all__ = [
     "QUERY_ORDER",
@@ -74,6 +81,8 @@ QUERY_ORDER: tuple[Callable[[Given], WatchingPolicy], ...] = (
     _overrides,
     # Before the hosts file: one that sends localhost elsewhere is broken or an attack.
     lambda given: Localhost(),
+    # Before routes: it asks about us, and whoever else answers it takes the client away from us.
+    lambda given: DesignatedResolver(),
     # Before routes: the file names single machines, a route whole zones.
     _hosts,
     # Before the special names: a LAN, VPN or Tor resolver knows what a public one must not be asked.

@@ -3,8 +3,8 @@
 RFC 6761 and the registry it opened, RFC 6303 (reverse zones), and the suffixes that routers and
 offices use in practice. Each entry of ``ZONES`` is a zone that secdns serves as if it were empty.
 
-A route for a name beats all of this, but for ``localhost``: a LAN resolver, or Tor's, can know
-names that a public one must not be asked.
+A route for a name beats all of this, but for ``localhost`` and ``resolver.arpa``: a LAN resolver,
+or Tor's, can know names that a public one must not be asked.
 
 Not here: ``test.`` is forwarded. RFC 6761 §6.2 wants caching servers to answer it negatively, to
 spare the root servers, and to offer a way to resolve it for networks that use it. secdns never
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from secdns.dns.message import Question, Record
-from secdns.dns.name import ROOT, from_text, labels, suffixes
+from secdns.dns.name import ROOT, from_text, is_subdomain, labels, suffixes
 from secdns.iana import EDE, RCode, RRClass, RRType
 from secdns.policy.decision import Answer, Decision, Refuse, Watch, nothing_here, start_of_authority
 
@@ -114,9 +114,6 @@ ZONES: tuple[LocalZone, ...] = (
     LocalZone(from_text("home.arpa"), _PRIVATE, ttl_s=LAN_NEGATIVE_TTL_S, parent_has_ds=True),
     # RFC 9665: where service registration puts names when there is no other zone
     LocalZone(from_text("service.arpa"), _PRIVATE, ttl_s=LAN_NEGATIVE_TTL_S, parent_has_ds=True),
-    # A question to "the resolver I am talking to". An upstream's answer would lead the client past
-    # us, so it is not forwarded (RFC 9462 §6.1); no encrypted resolver of our own: NODATA (§4)
-    LocalZone(from_text("resolver.arpa"), "secdns designates no other resolver", below=RCode.NOERROR),
     # Asks the network for its NAT64 prefix, hence it goes to the network's resolver or nowhere
     # (RFC 8880 §7.1). None is known here, and a public resolver knows nothing of our network. The A
     # records are fixed (RFC 7050); that there is no AAAA says "no NAT64 that we know of".
@@ -130,6 +127,8 @@ ZONES: tuple[LocalZone, ...] = (
 
 IPV4ONLY = from_text("ipv4only.arpa")
 IPV4ONLY_ADDRESSES = (bytes((192, 0, 0, 170)), bytes((192, 0, 0, 171)))  # RFC 7050
+
+RESOLVER_ARPA = from_text("resolver.arpa")
 
 LOCALHOST = from_text("localhost")
 LOCALHOST_POINTERS = (from_text("1.0.0.127.in-addr.arpa"), from_text("1." + "0." * 31 + "ip6.arpa"))
@@ -194,6 +193,30 @@ class Localhost:
         if not records:
             return nothing_here(apex, LOCALHOST_TTL_S, RCode.NOERROR, EDE.OTHER, "")
         return Answer(RCode.NOERROR, records, reason="localhost is this machine")
+
+
+class DesignatedResolver:
+    """Keeps ``resolver.arpa`` here: a question to "the resolver I am talking to", which is us.
+
+    An answer of anybody else's would lead the client past us, so no route takes it elsewhere (RFC 9462
+    §6.1). We have no encrypted resolver of our own to designate: NODATA (§4).
+    """
+
+    def watch(self) -> Watch:
+        """Give the one zone."""
+        return Watch(suffixes=(RESOLVER_ARPA,))
+
+    def decide(self, question: Question, now: float) -> Answer | None:
+        """Give NODATA for the zone and all below it, but for its SOA."""
+        name = question.name.lower()
+        if not is_subdomain(name, RESOLVER_ARPA):
+            return None
+        if name == RESOLVER_ARPA:
+            soa = start_of_authority(RESOLVER_ARPA, NEGATIVE_TTL_S).rdata
+            if records := _records(question, [(RRType.SOA, soa)], NEGATIVE_TTL_S):
+                return Answer(RCode.NOERROR, records, reason="part of a zone that is served here")
+        text = "secdns designates no other resolver"
+        return nothing_here(RESOLVER_ARPA, NEGATIVE_TTL_S, RCode.NOERROR, EDE.OTHER, text)
 
 
 class SpecialUse:

@@ -93,6 +93,14 @@ def test_route_beats_special_use_c4(name: str, group: int) -> None:
     assert policies(routes=routes).decide(ask(name), 0.0) == RouteTo(group)
 
 
+@pytest.mark.parametrize("suffix", ["arpa", "resolver.arpa", "_dns.resolver.arpa", "."])
+@pytest.mark.parametrize("name", ["_dns.resolver.arpa", "_DNS.Resolver.ARPA", "resolver.arpa"])
+def test_no_route_takes_resolver_arpa_elsewhere_9462_2(name: str, suffix: str) -> None:
+    decision = policies(routes={suffix: CORP}).decide(ask(name, RRType.SVCB), 0.0)
+    assert isinstance(decision, Answer)
+    assert (decision.rcode, decision.records) == (RCode.NOERROR, ())
+
+
 def test_special_name_beside_a_route_stays_here() -> None:
     decision = policies(routes={"corp.local": CORP}).decide(ask("printer.local"), 0.0)
     assert isinstance(decision, Answer)
