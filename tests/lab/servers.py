@@ -220,13 +220,15 @@ def unbound(
     *,
     stubs: Sequence[str] = (*ZONES, BROKEN_ZONE),
     ports: Sequence[int] | None = None,
+    extra: str = "",
     ready: Ready = answers_udp,
     prefix: Sequence[str] = (),
 ) -> Iterator[Upstream]:
     """Run Unbound as a recursive resolver over the lab's zones, in plain, over DoT and over DoH.
 
     It validates nothing. ``stubs`` are the zones that it asks the authority for; ``ports`` are those of plain
-    DNS, DoT and DoH, so that one that was taken away can come back where it was.
+    DNS, DoT and DoH, so that one that was taken away can come back where it was. ``extra`` are lines for its
+    ``server`` clause.
     """
     program = find("unbound")
     directory.mkdir(parents=True, exist_ok=True)
@@ -245,6 +247,7 @@ def unbound(
   minimal-responses: yes
   root-hints: ""
   cache-max-negative-ttl: 5
+{extra}\
 remote-control:
   control-enable: yes
   control-interface: "{directory}/control"
