@@ -1,19 +1,17 @@
 """Keep the trust anchors: begin with what is built in or configured, follow RFC 5011, remember it.
 
-The state is one small JSON file. It is written beside its place, synced and moved there, so that
-it is always either the old one or the new one; what cannot be read, or is older than the program,
-is as good as none, and then trust begins anew where it began.
+The state is one small JSON file (``state_file``). What cannot be read, or is older than the
+program, is as good as none, and then trust begins anew where it began.
 """
 
 import contextlib
 import json
 import logging
-import os
-import stat
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
 
+from secdns import state_file
 from secdns.config import DNSSECConfig
 from secdns.dns.name import to_text
 from secdns.dnssec.algorithms import Policy
@@ -82,7 +80,7 @@ class AnchorKeeper:
         if self._path is None:
             return
         try:
-            _write(self._path, _sealed(json.dumps(state, indent=1).encode()))
+            state_file.write(self._path, _sealed(json.dumps(state, indent=1).encode()))
         except OSError as error:
             _LOG.warning("the state of the trust anchors is not kept: %s: %s", self._path, error.strerror)
 
@@ -97,18 +95,11 @@ def _restored(saved: Mapping[str, object], zone: bytes, origin: tuple[Anchor, ..
 
 def _load(path: Path) -> dict[str, object]:
     """Give what the file says; nothing if it is missing, broken, too large or somebody else's."""
+    octets = state_file.read(path, MAX_FILE)
+    if octets is None:
+        return {}
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-            facts = os.fstat(file.fileno())
-            if not stat.S_ISREG(facts.st_mode) or facts.st_uid not in (0, os.geteuid()):
-                _LOG.warning("%s is left out: it is not a file of ours", path)
-                return {}
-            found = json.loads(_unsealed(file.read(MAX_FILE)))
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        _LOG.warning("%s is left out: %s", path, error.strerror)
-        return {}
+        found = json.loads(_unsealed(octets))
     except (ValueError, RecursionError):  # a bit has turned, or somebody has edited it
         _LOG.warning("%s is left out, trust begins anew: it is damaged", path)
         return {}
@@ -130,27 +121,3 @@ def _unsealed(octets: bytes) -> bytes:
     if octets != _sealed(content):
         raise ValueError("damaged")
     return content
-
-
-def _write(path: Path, octets: bytes) -> None:
-    """Put ``octets`` at ``path`` in one step that survives a crash."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()  # ours, of a process that died with the same number
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(temporary, flags, 0o600), "wb") as file:
-            file.write(octets)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

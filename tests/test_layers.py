@@ -14,7 +14,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("iana", "limit"),
     ("errors",),
     ("proxies", "stamps"),
-    ("endpoint", "paths", "stats", "clock", "turns"),
+    ("endpoint", "paths", "state_file", "stats", "clock", "turns"),
     ("dns", "providers"),
     ("dnssec",),
     ("policy", "cache", "config", "transport"),
