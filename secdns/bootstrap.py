@@ -6,18 +6,22 @@ rule against loops, and it holds however long the circle: when B's address is wa
 A's, the question for B excludes A and B, nobody is left, and both end at once with words. (A host
 with addresses from before may be used: nobody waits for its refresh longer than 0.4 s.)
 
-An address found here is only where to dial; the certificate says who answers (threat E4).
+An address found here is only where to dial; the certificate says who answers (threat E4). Where
+nobody who is right answers at the addresses found last, those found before them are tried as well:
+whoever was asked may have been wrong. What is known is kept on disk, so that a start without any
+network finds its upstreams as soon as there is one (fault F30).
 """
 
 import asyncio
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from itertools import chain, zip_longest
 from typing import NoReturn
 
+from secdns.address_book import AddressBook, Remembered
 from secdns.dns.edns import EDNS
 from secdns.dns.message import Message, make_query
 from secdns.dns.name import from_text
@@ -40,17 +44,42 @@ REFRESH_WAIT_S = 0.4  # wait for a refresh before last good addresses are served
 MAX_HOSTS = 64  # remembered; a configuration names a handful
 MAX_ADDRESSES = 8  # of one family
 MAX_CHAIN = 8  # CNAMEs followed
+OFFERED_IN_DOUBT = 4  # of each set: a connection is tried at 8 addresses
+KEEP_S = 86400.0  # between two writes that only say that all is still so
 
 HINT = "give `addresses` for this upstream in the configuration"
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Addresses and when, in the clock's seconds, they were found and are to be refreshed."""
+    """Addresses and when, in the clock's seconds, they were found, asked for and are to be refreshed.
+
+    ``before`` are those that they took the place of. ``is_doubted``: they do not lead to the host.
+    """
 
     addresses: tuple[str, ...]
     found: float
+    asked: float
     refresh: float
+    before: tuple[str, ...] = ()
+    before_found: float = 0.0
+    is_doubted: bool = False
+
+    def offered(self, now: float) -> tuple[str, ...]:
+        """Give the addresses to dial, in their order."""
+        if not self.is_doubted or not self.before or now >= self.before_found + LAST_GOOD_S:
+            return self.addresses
+        both = (*self.addresses[:OFFERED_IN_DOUBT], *self.before[:OFFERED_IN_DOUBT])
+        return tuple(dict.fromkeys(both))
+
+    def followed_by(self, addresses: tuple[str, ...], now: float, ttl_s: float) -> "_Known":
+        """Give what is known after an answer with these addresses."""
+        fresh = replace(self, addresses=addresses, found=now, asked=now, refresh=now + ttl_s)
+        if set(addresses) == set(self.addresses):
+            return fresh  # in doubt as before: who is wrong twice is no less wrong
+        if self.is_doubted and self.before:
+            return replace(fresh, is_doubted=False)
+        return replace(fresh, before=self.addresses, before_found=self.found, is_doubted=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +97,26 @@ class Bootstrap:
 
     ``clock`` gives seconds that also pass while the machine sleeps; it ages what is known, and the
     running event loop's own time is taken when there is none. Deadlines are loop.time() always.
+    ``book`` is where it is kept on disk, None for nowhere; it is read at once.
     """
 
-    def __init__(self, exchange: Exchange, *, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        clock: Callable[[], float] | None = None,
+        book: AddressBook | None = None,
+    ) -> None:
         self._exchange = exchange
         self._clock = clock
+        self._book = book
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._flights: dict[str, asyncio.Task[str]] = {}
+        self._writing: asyncio.Task[None] | None = None
+        self._is_written = True
+        self._written_at = self._now() if book else 0.0
+        if book:
+            self._remember(book)
 
     async def lookup(self, host: str, deadline: float) -> tuple[str, ...]:
         """Give the addresses of ``host``, IPv6 and IPv4 by turns (RFC 8305 §4), at least one.
@@ -89,27 +131,38 @@ class Bootstrap:
         now = self._now()
         usable = self._is_usable(host, now)
         if usable and now < self._known[host].refresh:
-            return self._known[host].addresses
+            return self._known[host].offered(now)
         flight = self._flight(host)
         if usable:
             deadline = min(deadline, asyncio.get_running_loop().time() + REFRESH_WAIT_S)
         why = await _outcome(flight, deadline)
         known = self._known.get(host)
         if known is not None and (not why or usable):
-            return known.addresses
+            return known.offered(self._now())
         _fail(host, why)
+
+    def doubt(self, host: str) -> None:
+        """Nobody who is right answered at the addresses of ``host``: ask again before the next use.
+
+        That is done at most every 30 s. It may be called for a host that was never looked up.
+        """
+        if (known := self._known.get(host)) is not None:
+            refresh = min(known.refresh, known.asked + RETRY_S)
+            self._known[host] = replace(known, refresh=refresh, is_doubted=True)
 
     def reset(self) -> None:
         """The network changed: ask again before the next use, but keep what is known till then."""
         for host, known in self._known.items():
-            self._known[host] = _Known(known.addresses, known.found, refresh=self._now())
+            self._known[host] = replace(known, refresh=self._now())
 
     async def aclose(self) -> None:
-        """End every look-up under way."""
+        """End every look-up under way, and wait until what is known is written."""
         flights = list(self._flights.values())
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
+        if self._writing is not None:
+            await asyncio.wait((self._writing,))
 
     def _now(self) -> float:
         return self._clock() if self._clock else asyncio.get_running_loop().time()
@@ -142,17 +195,52 @@ class Bootstrap:
         now = self._now()
         if not found:
             if (known := self._known.get(host)) is not None:
-                self._known[host] = _Known(known.addresses, known.found, refresh=now + RETRY_S)
+                self._known[host] = replace(known, asked=now, refresh=now + RETRY_S)
             return "; ".join(dict.fromkeys(family.why for family in families))
         ttl_s = min(max(MIN_TTL_S, min(family.ttl_s for family in found)), MAX_TTL_S)
         if not all(family.answered for family in families):
             ttl_s = PARTIAL_TTL_S
         by_turns = chain.from_iterable(zip_longest(*self._with_last_good(host, families)))
-        self._known[host] = _Known(tuple(filter(None, by_turns)), now, refresh=now + ttl_s)
+        addresses = tuple(filter(None, by_turns))
+        known = self._known.get(host)
+        after = (known or _Known((), now, now, now)).followed_by(addresses, now, ttl_s)
+        self._known[host] = after
         self._known.move_to_end(host)
         while len(self._known) > MAX_HOSTS:
             self._known.popitem(last=False)
+        is_new = known is None or set(known.addresses) != set(addresses)
+        if is_new or now >= self._written_at + KEEP_S:
+            self._keep(now)
         return ""
+
+    def _remember(self, book: AddressBook) -> None:
+        """Take over what the book has, with the age that it has."""
+        now = self._now()
+        for host, (last, *older) in book.read().items():
+            found = now - last.age_s
+            known = _Known(last.addresses, found, asked=found, refresh=found + MIN_TTL_S)
+            if older:
+                known = replace(known, before=older[0].addresses, before_found=now - older[0].age_s)
+            self._known[host] = known
+
+    def _keep(self, now: float) -> None:
+        """Have what is known written, once more if that is under way."""
+        self._is_written = self._book is None
+        self._written_at = now
+        if self._book is not None and (self._writing is None or self._writing.done()):
+            self._writing = asyncio.create_task(self._write(self._book), name="bootstrap addresses")
+
+    async def _write(self, book: AddressBook) -> None:
+        while not self._is_written:
+            self._is_written = True
+            now = self._now()
+            hosts = {}
+            for host, known in self._known.items():
+                sets = [Remembered(known.addresses, now - known.found)]
+                if known.before:
+                    sets.append(Remembered(known.before, now - known.before_found))
+                hosts[host] = sets
+            await asyncio.to_thread(book.write, hosts)
 
     def _with_last_good(self, host: str, families: tuple[_Family, ...]) -> list[tuple[str, ...]]:
         """Give the IPv6 and the IPv4 addresses; a family without an answer keeps those it had."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from secdns.address_book import AddressBook
 from secdns.bootstrap import Bootstrap
 from secdns.cache import Entry, Route
 from secdns.clock import boottime
@@ -60,7 +61,7 @@ class Groups:
 
     The number is the cache partition: an answer of a group that is gone is never served again
     (threat C4), one of a group that a reload left alone is. ``state_dir`` is where trust anchors
-    are remembered, None for nowhere. Times are the event loop's.
+    and addresses of upstreams are remembered, None for nowhere. Times are the event loop's.
     """
 
     def __init__(self, state_dir: Path | None = None) -> None:
@@ -68,7 +69,8 @@ class Groups:
         self._groups: dict[_Members, UpstreamGroup] = {}
         self._next = 0
         self._validating: tuple[DNSSECConfig, UpstreamGroup, ValidatingGroup] | None = None
-        self._bootstrap = Bootstrap(self._ask_for_address, clock=boottime)
+        book = None if state_dir is None else AddressBook(state_dir)
+        self._bootstrap = Bootstrap(self._ask_for_address, clock=boottime, book=book)
 
     def build(self, config: Config, hosts: Hosts) -> Routing:
         """Give the routing that ``config`` and the hosts file ask for; groups in use are reused."""
@@ -123,8 +125,9 @@ class Groups:
         members = tuple(ways)
         group = self._groups.get(members)
         if group is None:
-            lookup = self._bootstrap.lookup
-            group = UpstreamGroup([Upstream(name, end, lookup) for name, end in members], self._next)
+            lookup, doubt = self._bootstrap.lookup, self._bootstrap.doubt
+            upstreams = [Upstream(name, end, lookup, doubt) for name, end in members]
+            group = UpstreamGroup(upstreams, self._next)
             self._next = (self._next + 1) % 65536
             self._groups[members] = group
         return group

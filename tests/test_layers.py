@@ -15,7 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("proxies", "stamps"),
     ("endpoint", "paths", "state_file", "stats", "clock", "turns"),
-    ("dns", "providers"),
+    ("dns", "providers", "address_book"),
     ("dnssec",),
     ("policy", "cache", "config", "transport"),
     ("bootstrap", "trust", "racing"),

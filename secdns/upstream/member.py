@@ -3,13 +3,22 @@
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from functools import cache
 from typing import Final
 
 from secdns.dns.edns import EDNS, options_from_wire, padding_for
 from secdns.dns.wire import HEADER_SIZE
 from secdns.endpoint import Endpoint
-from secdns.errors import ConnectionLost, DeadlineExceeded, Overloaded, StatusError, TransportError
+from secdns.errors import (
+    AuthenticationError,
+    ConnectError,
+    ConnectionLost,
+    DeadlineExceeded,
+    Overloaded,
+    StatusError,
+    TransportError,
+)
 from secdns.racing import open_way
 from secdns.transport import Lookup, Transport
 from secdns.upstream.roundtrip import RoundTrip
@@ -25,6 +34,8 @@ QUARANTINE_S: Final = 600.0
 MAX_SILENT: Final = 2  # times overtaken with nothing heard before the connection is given up
 LOSER_S: Final = 0.005  # that the loser of a race is charged beyond what the race took
 COMPLAIN_EVERY_S: Final = 300.0  # about one upstream (fault F3)
+MISLED: Final = (ConnectError, AuthenticationError, DeadlineExceeded)
+"""How it fails where nobody is at its addresses, or somebody else."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,13 +43,21 @@ _LOG = logging.getLogger(__name__)
 class Upstream:
     """One way to reach one resolver: its transport and its health.
 
-    ``name`` is what a person calls it. Times are seconds of the event loop's clock.
+    ``name`` is what a person calls it. Times are seconds of the event loop's clock. ``doubt`` is told
+    the host when it may not be where ``lookup`` said.
     """
 
-    def __init__(self, name: str, endpoint: Endpoint, lookup: Lookup) -> None:
+    def __init__(
+        self,
+        name: str,
+        endpoint: Endpoint,
+        lookup: Lookup,
+        doubt: Callable[[str], None] | None = None,
+    ) -> None:
         self.name = name
         self.endpoint = endpoint
         self.transport: Transport = open_way(endpoint, lookup)
+        self._doubt = doubt
         self.is_encrypted = endpoint.scheme not in {"udp", "tcp"}
         self.trip = RoundTrip()
         self.failures = 0  # in a row
@@ -139,6 +158,8 @@ class Upstream:
             return
         if isinstance(error, DeadlineExceeded) and self.answered_at >= since:
             return
+        if self._doubt is not None and isinstance(error, MISLED):
+            self._doubt(self.endpoint.host)
         now = asyncio.get_running_loop().time()
         if isinstance(error, StatusError) and error.retry_after_s:
             self.not_before = max(self.not_before, now + error.retry_after_s * (_spread() + 0.2))
