@@ -26,7 +26,9 @@ class Facts:
     """What is known about the connection in use, or the last one; None where it cannot be told.
 
     ``handshakes`` and ``exchanges`` count over the life of the transport; ``idle_limit_s`` is how
-    long the upstream lets a connection idle, where it said so.
+    long the upstream lets a connection idle, where it said so. ``handshake_s`` is how long it took
+    until the connection could be used, TCP and TLS or QUIC together; ``certificate`` is the
+    upstream's own in DER; ``key_exchange`` is the group that the session keys came from.
     """
 
     alpn: str | None = None
@@ -38,6 +40,10 @@ class Facts:
     exchanges: int = 0
     alt_svc: str | None = None
     idle_limit_s: float | None = None
+    handshake_s: float | None = None
+    key_exchange: str | None = None
+    certificate: bytes | None = None
+    is_open: bool = False
 
 
 class Waiter(Protocol):

@@ -15,7 +15,7 @@ from typing import Final, TypeVar, cast
 from secdns.errors import ConnectionLost, TransportError
 from secdns.transport import Facts
 from secdns.transport.conversation import Conversation, Owner
-from secdns.transport.tls import Identity
+from secdns.transport.tls import Identity, key_exchange
 
 MAX_UNSENT: Final = 256 * 1024  # octets; a peer that makes us talk but never reads (fact M14)
 MAX_WORDLESS: Final = 64 * 1024  # octets of TLS in a row with none for us; a record has 16 KB, a ticket 1
@@ -60,6 +60,8 @@ class Connection(Conversation, asyncio.BufferedProtocol):
             cipher=cipher[0] if cipher else None,
             peer=self.peer,
             resumed=bool(self._tls.session_reused),
+            key_exchange=key_exchange(self._tls),
+            certificate=self._tls.getpeercert(binary_form=True),
         )
 
     def send(self, *records: bytes) -> None:

@@ -40,6 +40,7 @@ class Link(Owner, Generic[C]):
         self.current: C | None = None
         self.latest: C | None = None  # for facts; may be closed
         self.handshakes = 0
+        self.handshake_s: float | None = None  # of ``latest``
         self.alt_svc: str | None = None  # what the upstream last offered (RFC 7838) …
         self.on_alt_svc: Callable[[str], None] | None = None  # … and who wants to know of each time it does
         self.quota: int | None = None  # queries one connection is given, None for any number
@@ -154,6 +155,8 @@ class Link(Owner, Generic[C]):
             handshakes=self.handshakes,
             exchanges=self._answered + sum(alive.answered for alive in self._alive),
             alt_svc=self.alt_svc,
+            handshake_s=self.handshake_s,
+            is_open=connection.error is None,
         )
 
     async def aclose(self) -> None:
@@ -176,9 +179,10 @@ class Link(Owner, Generic[C]):
             self._refuse_if_too_early(loop.time())  # once more: how the last one ended may be known only now
             if (early := self._next_at - loop.time()) > 0:
                 await asyncio.sleep(early)
-            self._next_at = loop.time() + MIN_INTERVAL_S
+            began = loop.time()
+            self._next_at = began + MIN_INTERVAL_S
             try:
-                connection = await self._connect(self, loop.time() + CONNECT_LIMIT_S)
+                connection = await self._connect(self, began + CONNECT_LIMIT_S)
             except TransportError as error:
                 self._failed(error)
                 raise
@@ -186,6 +190,7 @@ class Link(Owner, Generic[C]):
             if self._opening is me:
                 self._opening = None
         self.handshakes += 1
+        self.handshake_s = loop.time() - began
         self.latest = connection
         if connection.error is not None:  # open for a moment only
             self._failed(connection.error)

@@ -23,6 +23,7 @@ from aioquic.quic.events import (
 from aioquic.quic.packet import QuicErrorCode
 from aioquic.tls import AlertDescription
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from secdns.endpoint import Endpoint
 from secdns.errors import (
@@ -289,6 +290,7 @@ class QUICConversation(Conversation, Generic[R]):
             peer=self.peer,
             resumed=self._was_resumed,
             idle_limit_s=self.quic.idle_limit_s,
+            certificate=None if self._leaf is None else self._leaf.public_bytes(Encoding.DER),
         )
 
     @property

@@ -43,8 +43,23 @@ _CIPHERS: Final = "@SECLEVEL=2:ECDHE+AESGCM:ECDHE+CHACHA20"
 8,192 bits has us calculate for 280 ms."""
 
 _DER: Final = 2  # X509_FILETYPE_ASN1, which ``_ssl`` calls ENCODING_DER
+_CLOCK_HINT: Final = "check this machine's clock first; if it is right, the upstream's operator has to act"
+_ANCHOR_HINT: Final = "if the upstream is your own, set ca_file to its authority; else somebody is in between"
+_HOST_HINT: Final = "check the host in its URL; if that is right, somebody may be in between"
+CERTIFICATE_HINTS: Final = {
+    9: _CLOCK_HINT,  # a wrong clock here looks like a wrong certificate there
+    10: _CLOCK_HINT,
+    18: _ANCHOR_HINT,
+    19: _ANCHOR_HINT,
+    20: _ANCHOR_HINT,
+    21: _ANCHOR_HINT,
+    26: "the upstream's operator has to get a certificate that is made for servers",
+    62: _HOST_HINT,
+    64: _HOST_HINT,
+}
+"""The same codes -> what a person can do about it."""
+
 NO_CHECK_TIME: Final = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which ``ssl`` has no name for
-CLOCK_CODES: Final = frozenset({9, 10})  # a wrong clock here looks like a wrong certificate there
 
 HANDSHAKE_WORDS: Final = {
     "TLSV1_ALERT_PROTOCOL_VERSION": "it speaks no TLS version that is safe, want 1.2 or later",
@@ -140,6 +155,17 @@ class Identity:
         return ConnectError(f"cannot connect to {url} at {peer}: {error}")
 
 
+def key_exchange(tls: ssl.SSLObject) -> str | None:
+    """Give the key-exchange group of a finished handshake: Python 3.15 with OpenSSL 3.2 can tell."""
+    group = getattr(tls, "group", None)
+    if group is None or tls.session is None:  # without a session the first 3.15s crash
+        return None
+    try:
+        return str(group() or "") or None
+    except NotImplementedError:
+        return None
+
+
 def clock_is_timely() -> bool:
     """Tell whether the age of a certificate counts.
 
@@ -155,12 +181,22 @@ def check_pin(endpoint: Endpoint, certificate: bytes) -> None:
     Raises:
         AuthenticationError: it is none of them.
     """
-    seen = _pin(certificate)
+    seen = pin_of(certificate)
     if seen not in endpoint.pin_sha256:
         raise AuthenticationError(
             f"cannot trust {endpoint.url}: its key has the pin {seen}, which is not configured",
             hint="if the upstream renewed its key on purpose, set pin_sha256 to the new pin",
         )
+
+
+def pin_of(certificate: bytes) -> str:
+    """Give the pin of a DER certificate: base64 of SHA-256 over its SPKI (RFC 7858 §4.2)."""
+    from cryptography import x509  # 7 MB, so only where pins are set
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    key = x509.load_der_x509_certificate(certificate).public_key()
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(spki).digest()).decode()
 
 
 def check_hashes(endpoint: Endpoint, chain: Sequence[bytes]) -> None:
@@ -188,8 +224,9 @@ def not_designated(endpoint: Endpoint) -> AuthenticationError:
 def distrust(endpoint: Endpoint, peer: str, code: int, message: str) -> AuthenticationError:
     """Give the error of ours for an X509_V_ERR_* and what OpenSSL says about it."""
     words = CERTIFICATE_WORDS.get(code, message)
-    hint = "check this machine's clock first" if code in CLOCK_CODES else None
-    return AuthenticationError(f"cannot trust {endpoint.url} at {peer}: {words}", hint=hint)
+    return AuthenticationError(
+        f"cannot trust {endpoint.url} at {peer}: {words}", hint=CERTIFICATE_HINTS.get(code)
+    )
 
 
 def no_trust_store(ca_file: str | None, words: str) -> ConnectError:
@@ -273,16 +310,6 @@ def _holds_address(tls: ssl.SSLObject, address: str) -> bool:
             if kind == "IP Address" and ipaddress.ip_address(value.strip()) == wanted:
                 return True
     return False
-
-
-def _pin(certificate: bytes) -> str:
-    """Give the pin of a DER certificate: base64 of SHA-256 over its SPKI (RFC 7858 §4.2)."""
-    from cryptography import x509  # 7 MB, so only where pins are set
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    key = x509.load_der_x509_certificate(certificate).public_key()
-    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return base64.b64encode(hashlib.sha256(spki).digest()).decode()
 
 
 def _verified_chain(tls: ssl.SSLObject) -> list[bytes]:

@@ -19,10 +19,12 @@ from secdns.errors import (
 )
 from secdns.testing import FakeUpstream
 from secdns.transport import Transport, open_transport
+from secdns.transport.tls import pin_of
 from tests.transport.conftest import Reach
 from tests.transport.support import (
     ALL,
     ENCRYPTED,
+    PATIENCE_S,
     STREAMS,
     ask,
     deadline_in,
@@ -342,6 +344,13 @@ async def test_facts_tell_what_was_agreed(scheme: str, up: FakeUpstream, reach: 
         "127.0.0.1",
     )
     assert (facts.handshakes, facts.exchanges, facts.resumed) == (1, 3, False)
+    assert facts.handshake_s is not None
+    assert 0.0 < facts.handshake_s < PATIENCE_S
+    assert facts.certificate is not None
+    assert pin_of(facts.certificate) == up.pin_sha256
+    assert facts.is_open
+    await transport.aclose()
+    assert not transport.facts().is_open
 
 
 @every_encrypted

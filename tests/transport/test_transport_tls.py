@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trustme
@@ -15,7 +16,7 @@ import trustme
 from secdns.endpoint import parse
 from secdns.errors import AuthenticationError, ConnectError, ConnectionLost, ProtocolError, TransportError
 from secdns.testing import CERTIFICATE_KINDS, CertificateKind, FakeUpstream
-from secdns.transport.tls import Identity
+from secdns.transport.tls import Identity, key_exchange
 from tests.transport.conftest import Reach
 from tests.transport.support import ENCRYPTED, ZONE, ask, right_answer
 
@@ -177,6 +178,32 @@ async def test_pin_does_not_excuse_a_wrong_certificate_E1(
     with pytest.raises(AuthenticationError):
         await ask(reach(dataclasses.replace(up.endpoint(scheme), pin_sha256=(up.pin_sha256,))))
     assert up.queries == []
+
+
+class Grouped:
+    """Stands for the `SSLObject` of Python 3.15, whose ``group`` needs an OpenSSL that can tell."""
+
+    def __init__(self, name: str | None, session: object) -> None:
+        self.name = name
+        self.session = session
+
+    def group(self) -> str:
+        if self.name is None:
+            raise NotImplementedError
+        return self.name
+
+
+@pytest.mark.parametrize(
+    ("tls", "want"),
+    [
+        pytest.param(Grouped("X25519MLKEM768", object()), "X25519MLKEM768", id="can tell"),
+        pytest.param(Grouped(None, object()), None, id="old OpenSSL"),
+        pytest.param(Grouped("x25519", None), None, id="no session"),
+        pytest.param(object(), None, id="old Python"),
+    ],
+)
+def test_key_exchange_group_is_told_where_the_runtime_can(tls: object, want: str | None) -> None:
+    assert key_exchange(cast(ssl.SSLObject, tls)) == want
 
 
 @every_tls_over_tcp
