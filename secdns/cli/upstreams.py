@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # loaded when the command runs
 
 #: name: (module, one line of help)
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
+    "test": ("secdns.cli.upstreams_test", "Test each way to reach an upstream."),
     "discover": ("secdns.cli.discover", "Find the encrypted side of a plain resolver, and check it."),
 }
 

@@ -29,8 +29,8 @@ async def upstream() -> AsyncIterator[FakeUpstream]:
 
 @pytest.fixture
 async def signed(zones: SignedZones) -> AsyncIterator[FakeUpstream]:
-    """An upstream with the demo's zones, signed from the root down."""
-    async with FakeUpstream(zones) as up:
+    """An upstream with the demo's zones, signed from the root down, that does all that an upstream should."""
+    async with FakeUpstream(zones, padding=True) as up:
         yield up
 
 
@@ -121,6 +121,18 @@ def world(
         ca_file = "{upstream.ca_file}"
         '''
     )
+    mispinned = home / "mispinned.toml"
+    mispinned.write_text(
+        f'''
+        [[upstream]]
+        name = "pinned"
+        url = "{signed.tls_url}"
+        addresses = ["127.0.0.1"]
+        ca_file = "{signed.ca_file}"
+        pin_sha256 = ["{"A" * 43}="]
+        '''
+    )
+    names = "--name example.test --large large.example.test"
     broken = home / "broken.toml"
     broken.write_text("[server]\nlisten = 53\n")
     return {
@@ -147,6 +159,10 @@ def world(
         "proxy": proxy.proxy.url,
         "signed": f"@{signed.tls_url} --ca-file {signed.ca_file} --address 127.0.0.1",
         "signed_url": signed.tls_url,
+        "signed_quic": signed.url("quic"),
+        "signed_pin": signed.pin_sha256,
+        "ours": f"--ca-file {signed.ca_file} --address 127.0.0.1 {names}",
+        "mispinned": str(mispinned),
         "anchor": f"--trust-anchor '{zones.trust_anchors()[0]}'",
         "home": str(home),
         "first_is_down": str(first_is_down),
