@@ -56,14 +56,23 @@ class ListenError(Error):
 class TransportError(Error):
     """An exchange with an upstream that gave no answer.
 
-    ``retry_after_s`` is how long the upstream asked to be left alone, in seconds, or None.
+    ``retry_after_s`` is how long the upstream asked to be left alone, in seconds, or None. ``brief``
+    is the message without what whoever knows the upstream knows already, for where there is little room.
     """
 
     ede = EDE.NETWORK_ERROR
 
-    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        retry_after_s: float | None = None,
+        brief: str | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
+        self.brief = brief or message
 
 
 class ConnectError(TransportError):

@@ -179,6 +179,6 @@ class Conversation:
 
 def again(error: TransportError) -> TransportError:
     """Give a copy to raise: one exception object raised in many tasks would collect their tracebacks."""
-    copy = type(error)(str(error), hint=error.hint, retry_after_s=error.retry_after_s)
+    copy = type(error)(str(error), hint=error.hint, retry_after_s=error.retry_after_s, brief=error.brief)
     copy.__cause__ = error
     return copy

@@ -186,6 +186,7 @@ def check_pin(endpoint: Endpoint, certificate: bytes) -> None:
         raise AuthenticationError(
             f"cannot trust {endpoint.url}: its key has the pin {seen}, which is not configured",
             hint="if the upstream renewed its key on purpose, set pin_sha256 to the new pin",
+            brief="its key has another pin than those configured",
         )
 
 
@@ -211,6 +212,7 @@ def check_hashes(endpoint: Endpoint, chain: Sequence[bytes]) -> None:
             f"cannot trust {endpoint.url}: of the {len(chain)} certificates in its chain "
             f"none has a hash of its stamp, {', '.join(hashes)}",
             hint="if its certificates were renewed on purpose, its operator has a new stamp",
+            brief="its certificates are not those of its stamp",
         )
 
 
@@ -225,7 +227,7 @@ def distrust(endpoint: Endpoint, peer: str, code: int, message: str) -> Authenti
     """Give the error of ours for an X509_V_ERR_* and what OpenSSL says about it."""
     words = CERTIFICATE_WORDS.get(code, message)
     return AuthenticationError(
-        f"cannot trust {endpoint.url} at {peer}: {words}", hint=CERTIFICATE_HINTS.get(code)
+        f"cannot trust {endpoint.url} at {peer}: {words}", hint=CERTIFICATE_HINTS.get(code), brief=words
     )
 
 

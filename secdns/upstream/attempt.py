@@ -110,12 +110,12 @@ def refused(member: Upstream, response: bytes, value: T) -> Failure[T]:
 
 def exhausted(reasons: Sequence[tuple[Upstream, TransportError]]) -> TransportError:
     """Give one error for all: each upstream and its reason, in the order they were asked."""
-    texts = [f"{member.name}: {error}" for member, error in reasons]
+    texts = [f"{member.name}: {error.brief}" for member, error in reasons]  # an EDE has 128 octets for all
     failure = TransportError("; ".join(texts) or "no upstream answers at present")
     if reasons:
         failure.__cause__ = reasons[0][1]  # the kind of failure that is counted
     if any(isinstance(error, AuthenticationError) for _, error in reasons):
-        failure.hint = "see `secdns query NAME @UPSTREAM` for each upstream's reason"
+        failure.hint = "`secdns upstreams test` says more, and what to do about it"
     if reasons and all(isinstance(error, DeadlineExceeded) for _, error in reasons):
         failure.ede = EDE.NO_REACHABLE_AUTHORITY
     return failure
