@@ -22,7 +22,8 @@ CertificateKind = Literal[
     "not-yet",  # from tomorrow
     "self-signed",  # as good, signed by itself
     "unknown-ca",  # as good, signed by a CA of the same name that nobody was told of
-    "no-san",  # the host name stands in the Common Name only (RFC 9525 §2 wants it in the SAN)
+    "no-san",  # no subjectAltName, and another Common Name
+    "cn-only",  # the host name stands in the Common Name only (RFC 9525 §2 wants it in the SAN)
     "client-only",  # extended key usage: client authentication
     "ip",  # iPAddress 127.0.0.1 and no dNSName
     "name-and-ip",  # as good, and iPAddress 127.0.0.1
@@ -87,7 +88,7 @@ class Authority:
             return Authority().issue("good", hostname)
         key = ec.generate_private_key(ec.SECP256R1())
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if kind == "client-only" else ExtendedKeyUsageOID.SERVER_AUTH
-        subject = _common_name("other.test" if kind == "wrong-name" else hostname)
+        subject = _common_name("other.test" if kind in ("wrong-name", "no-san") else hostname)
         issuer, signer = (subject, key) if kind == "self-signed" else (self._name, self._key)
         builder = (
             _builder(subject, key.public_key(), *_validity(kind))
@@ -112,7 +113,7 @@ def _alternative_names(kind: CertificateKind, hostname: str) -> "list[x509.Gener
 
     labels = hostname.split(".")
     match kind:
-        case "no-san":
+        case "no-san" | "cn-only":
             return []
         case "ip":
             return [x509.IPAddress(LOOPBACK)]

@@ -33,6 +33,7 @@ WORDS: dict[CertificateKind, str] = {
     "not-yet": "not valid yet",
     "self-signed": "self-signed",
     "no-san": "another name",
+    "cn-only": "another name",
     "client-only": "not for servers",
     "ip": "another name",
     "wildcard-depth": "another name",
