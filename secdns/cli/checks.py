@@ -36,7 +36,8 @@ PADDING_BLOCK: Final = 468  # octets, of responses (RFC 8467 §4.1)
 MIN_IDLE_S: Final = 1.0  # "on the order of a few seconds" is wanted (RFC 7766 §6.2.3)
 
 _SIGNATURES_HINT: Final = (
-    "DNSSEC cannot be checked through it: take an upstream whose dnssec is yes in `secdns upstreams`"
+    "DNSSEC cannot be checked through it: let it pass signatures on if it is your own, else take one "
+    "whose dnssec is yes in `secdns upstreams`"
 )
 
 
@@ -206,7 +207,7 @@ def _padding(seen: Seen) -> Outcome:
     if _padding_octets(seen) is None:
         return failed(
             "responses are not padded: their size tells an observer what was asked",
-            "an upstream of your own can be told to pad; else take another where that matters to you",
+            "see whether it can pad if it is your own, else take one that does where that matters to you",
         )
     if seen.size_octets % PADDING_BLOCK == 0:
         return passed(f"responses are padded to a multiple of {PADDING_BLOCK} octets")

@@ -147,10 +147,10 @@ def _print(reports: Sequence["Report"], *, details: bool) -> None:
             _print_details(report)
     for hint, failing in _failures(reports).items():
         terminal.out()
-        names = dict.fromkeys(check.name for _, check, _ in failing)
+        names = dict.fromkeys(check.name for found in failing.values() for check, _ in found)
         terminal.out(f"{', '.join(names)} failed")
-        for report, _, outcome in failing:
-            terminal.out(f"  {_title(report.way)}: {outcome.text}")
+        for title, found in failing.items():
+            terminal.out(f"  {title}: {'; '.join(outcome.text for _, outcome in found)}")
         terminal.out(f"  what to do: {hint}")
     terminal.out()
     for line in _summary(reports):
@@ -167,16 +167,16 @@ def _print_details(report: "Report") -> None:
     terminal.table(("", "check", "what was seen"), rows, whole=(0, 1))
 
 
-def _failures(reports: Sequence["Report"]) -> dict[str, list[tuple["Report", "Check", "Outcome"]]]:
-    """Give what failed by what to do about it, in the order of the checks."""
+def _failures(reports: Sequence["Report"]) -> dict[str, dict[str, list[tuple["Check", "Outcome"]]]]:
+    """Give what failed by what to do about it and by way, in the order of the checks."""
     from secdns.cli.checks import CHECKS
 
-    found: dict[str, list[tuple[Report, Check, Outcome]]] = {}
-    for at, check in enumerate(CHECKS):
+    found: dict[str, dict[str, list[tuple[Check, Outcome]]]] = {}
+    for at in range(len(CHECKS)):
         for report in reports:
-            outcome = report.outcomes[at][1]
+            check, outcome = report.outcomes[at]
             if outcome.hint is not None:
-                found.setdefault(outcome.hint, []).append((report, check, outcome))
+                found.setdefault(outcome.hint, {}).setdefault(_title(report.way), []).append((check, outcome))
     return found
 
 
