@@ -79,6 +79,18 @@ def choose(text: str | None, config_file: str | None) -> tuple[Endpoint, ...]:
     return _named(text, config_file)
 
 
+def every_transport(name: str, chosen: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    """Add to the endpoints of an upstream what else the built-in one of this name offers, if it is one."""
+    from secdns.providers import PROVIDERS
+
+    provider = PROVIDERS().get(name)
+    if provider is None:
+        return chosen
+    have = {endpoint.scheme for endpoint in chosen}
+    every = (provider.endpoints[one] for one in provider.transports)
+    return (*chosen, *(endpoint for endpoint in every if endpoint.scheme not in have))
+
+
 def adjust(
     chosen: tuple[Endpoint, ...],
     *,

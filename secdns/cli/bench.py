@@ -88,8 +88,8 @@ def bench(
 ) -> int:
     """Compare how fast upstreams answer from here.
 
-    Without an UPSTREAM the configured ones are compared, and the local resolver if one answers
-    at 127.0.0.1:53.
+    Of a built-in UPSTREAM every transport is measured. Without any the configured ones are compared,
+    as they are configured, and the local resolver if one answers at 127.0.0.1:53.
     """
     from secdns.cli import asking, measuring
     from secdns.cli.query import make_question
@@ -118,8 +118,9 @@ def _endpoints(words: Sequence[str], config_file: str | None) -> tuple["Endpoint
             raise click.UsageError(f"{word!r} is not an upstream, want @{word} or see secdns bench --help")
     if not words:
         return asking.choose(None, config_file)
-    found = dict.fromkeys(e for word in words for e in asking.choose(word[1:], config_file))
-    return tuple(found)
+    names = [word[1:] for word in words]
+    found = (asking.every_transport(name, asking.choose(name, config_file)) for name in names)
+    return tuple(dict.fromkeys(endpoint for endpoints in found for endpoint in endpoints))
 
 
 async def _run(chosen: Sequence["Endpoint"], plan: "Plan", *, with_local: bool) -> list["Result"]:

@@ -92,19 +92,7 @@ def _targets(words: Sequence[str], config_file: str | None) -> list[tuple[str, t
     else:
         texts = [word.removeprefix("@") for word in words]
         found = {text: asking.choose(text, config_file) for text in texts}
-    return [(name, _every_transport(name, endpoints)) for name, endpoints in found.items()]
-
-
-def _every_transport(name: str, endpoints: tuple["Endpoint", ...]) -> tuple["Endpoint", ...]:
-    """Add what else a built-in upstream of this name offers."""
-    from secdns.providers import PROVIDERS
-
-    provider = PROVIDERS().get(name)
-    if provider is None:
-        return endpoints
-    have = {endpoint.scheme for endpoint in endpoints}
-    every = (provider.endpoints[one] for one in provider.transports)
-    return (*endpoints, *(endpoint for endpoint in every if endpoint.scheme not in have))
+    return [(name, asking.every_transport(name, endpoints)) for name, endpoints in found.items()]
 
 
 def _names(name: str | None, large: str | None) -> "Names":

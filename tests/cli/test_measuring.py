@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from secdns.__main__ import main
+from secdns.cli.bench import _endpoints
 from secdns.cli.measuring import GIVE_UP_AFTER, Plan, measure, percentile
 from secdns.dns.message import Question
 from secdns.dns.name import from_text
@@ -31,7 +32,7 @@ def test_percentile_is_the_smallest_that_covers(
     assert percentile(values, percent) == want
 
 
-@pytest.mark.parametrize("scheme", ["tls", "https", "udp"])
+@pytest.mark.parametrize("scheme", ["tls", "https", "quic", "h3", "udp"])
 async def test_warm_queries_share_one_connection_and_cold_ones_have_their_own(
     upstream: FakeUpstream, scheme: str
 ) -> None:
@@ -39,6 +40,18 @@ async def test_warm_queries_share_one_connection_and_cold_ones_have_their_own(
     assert (len(result.cold_s), len(result.warm_s), result.failures, result.skipped) == (2, 40, 0, 0)
     if scheme != "udp":
         assert upstream.connections[scheme] == 3
+
+
+def test_of_a_built_in_upstream_every_transport_is_measured(home: Path) -> None:
+    found = _endpoints(["@quad9", "@quad9", "@tls://192.0.2.1"], None)
+    assert [endpoint.scheme for endpoint in found] == ["https", "tls", "h3", "quic", "tls"]
+
+
+def test_configured_upstreams_are_measured_as_they_are_configured(home: Path) -> None:
+    (home / "secdns.toml").write_text(
+        '[[upstream]]\nname = "quad9"\ntransport = "doq"\n[[upstream]]\nurl = "h3://dns.test"\n'
+    )
+    assert [endpoint.scheme for endpoint in _endpoints([], None)] == ["quic", "h3"]
 
 
 async def test_upstream_that_stops_answering_is_left_alone(upstream: FakeUpstream) -> None:
