@@ -79,16 +79,25 @@ def choose(text: str | None, config_file: str | None) -> tuple[Endpoint, ...]:
     return _named(text, config_file)
 
 
-def every_transport(name: str, chosen: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-    """Add to the endpoints of an upstream what else the built-in one of this name offers, if it is one."""
+def every_transport(
+    name: str, chosen: tuple[Endpoint, ...], *, is_proxied: bool = False
+) -> tuple[Endpoint, ...]:
+    """Add to the endpoints of an upstream what else the built-in one of this name offers, if it is one.
+
+    Where one of them has a proxy, or with ``is_proxied`` is to have one, all go through a proxy, and
+    what cannot is left out.
+    """
     from secdns.providers import PROVIDERS
 
     provider = PROVIDERS().get(name)
     if provider is None:
         return chosen
-    have = {endpoint.scheme for endpoint in chosen}
-    every = (provider.endpoints[one] for one in provider.transports)
-    return (*chosen, *(endpoint for endpoint in every if endpoint.scheme not in have))
+    proxy = next((e.proxy for e in chosen if e.proxy is not None), None)
+    have = {e.scheme for e in chosen}
+    more = [provider.endpoints[one] for one in provider.transports]
+    if proxy is not None or is_proxied:
+        more = [replace(e, proxy=proxy) for e in more if e.scheme in endpoints.PROXY_SCHEMES]
+    return (*chosen, *(e for e in more if e.scheme not in have))
 
 
 def adjust(

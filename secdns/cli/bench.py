@@ -94,7 +94,8 @@ def bench(
     from secdns.cli import asking, measuring
     from secdns.cli.query import make_question
 
-    chosen = asking.adjust(_endpoints(words, config_file), ca_file=ca_file, addresses=addresses, proxy=proxy)
+    found = _endpoints(words, config_file, is_proxied=proxy is not None)
+    chosen = asking.adjust(found, ca_file=ca_file, addresses=addresses, proxy=proxy)
     plan = measuring.Plan(
         questions=tuple(make_question(name, "A") for name in names or NAMES),
         cold=cold,
@@ -110,7 +111,9 @@ def bench(
     return Exit.OK if any(result.answered for result in results) else Exit.NETWORK
 
 
-def _endpoints(words: Sequence[str], config_file: str | None) -> tuple["Endpoint", ...]:
+def _endpoints(
+    words: Sequence[str], config_file: str | None, *, is_proxied: bool = False
+) -> tuple["Endpoint", ...]:
     from secdns.cli import asking
 
     for word in words:
@@ -119,8 +122,11 @@ def _endpoints(words: Sequence[str], config_file: str | None) -> tuple["Endpoint
     if not words:
         return asking.choose(None, config_file)
     names = [word[1:] for word in words]
-    found = (asking.every_transport(name, asking.choose(name, config_file)) for name in names)
-    return tuple(dict.fromkeys(endpoint for endpoints in found for endpoint in endpoints))
+    found: dict[Endpoint, None] = {}
+    for name in names:
+        chosen = asking.choose(name, config_file)
+        found |= dict.fromkeys(asking.every_transport(name, chosen, is_proxied=is_proxied))
+    return tuple(found)
 
 
 async def _run(chosen: Sequence["Endpoint"], plan: "Plan", *, with_local: bool) -> list["Result"]:

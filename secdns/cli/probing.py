@@ -5,7 +5,6 @@ silent given up.
 """
 
 import asyncio
-import re
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -42,6 +41,7 @@ from secdns.errors import (
     TransportError,
 )
 from secdns.transport import Transport, open_transport
+from secdns.transport.alt_svc import read_alt_svc
 from secdns.transport.dial import open_socket
 
 AT_ONCE: Final = 4  # ways: more would slow each other down, and measure that
@@ -52,15 +52,13 @@ IDLE_STEP_S: Final = 0.1
 TRANSPORTS: Final = {"https": "doh", "h3": "doh3", "tls": "dot", "quic": "doq"}
 """Scheme -> what ``transport`` of the configuration calls it; plain ones have their own names."""
 
-_ALT_SVC_H3: Final = re.compile(r'(?:^|[,\s])h3=":([0-9]{1,5})"')  # on the same host (RFC 7838 §3)
-
 
 @dataclass(frozen=True, slots=True)
 class Way:
     """One transport over one address family to one upstream; ``error`` says why there is no address.
 
     ``addresses`` of ``endpoint`` are of the one family. ``upstream`` is what a person calls it.
-    Without an address there is no ``family``.
+    Without an address, and through a proxy, there is no ``family``.
     """
 
     upstream: str
@@ -112,12 +110,18 @@ class Plan:
 
 
 async def ways_of(upstream: str, endpoints: Sequence[Endpoint], timeout_s: float) -> list[Way]:
-    """Give a way for each endpoint and address family, looking hosts up where they have no address."""
+    """Give a way for each endpoint and address family, looking hosts up where they have no address.
+
+    Through a proxy there is one way, and nothing is looked up.
+    """
     found = []
     async with AsyncExitStack() as stack:
         lookup = Lookup(stack)
         for endpoint in endpoints:
             addresses = endpoint.addresses
+            if endpoint.proxy is not None:
+                found.append(Way(upstream, endpoint, None))
+                continue
             if not addresses:
                 try:
                     addresses = await lookup(endpoint.host, asyncio.get_running_loop().time() + timeout_s)
@@ -174,11 +178,11 @@ class _Probe:
 
     async def run(self) -> Report:
         """Connect, then make every check in its order."""
+        deadline = asyncio.get_running_loop().time() + self._plan.timeout_s
         try:
-            await self._ask(opening(self._names))  # the handshake; what is timed comes after
+            await self._transport.connect(deadline)
         except TransportError as error:
             return _unreachable(self._way, error)
-        self._answers.clear()
         report = Report(self._way)
         for check in CHECKS:
             if self._misses >= MAX_MISSES:
@@ -269,9 +273,11 @@ def _unreachable(way: Way, error: TransportError) -> Report:
 
 def _advice(endpoint: Endpoint, error: TransportError) -> str:
     """Say what a person can do about a failure that has no advice of its own."""
-    if endpoint.addresses and not _has_route(endpoint):
+    if endpoint.proxy is None and endpoint.addresses and not _has_route(endpoint):
         return "this machine has no route there: is it online?"
     if isinstance(error, ConnectError | DeadlineExceeded):
+        if endpoint.proxy is not None:
+            return "does the proxy run, and may it connect to that port?"
         if endpoint.scheme in ("quic", "h3"):
             return "QUIC needs UDP, which some networks block: use dot or doh there"
         if endpoint.scheme == "tls":
@@ -285,12 +291,13 @@ def _advice(endpoint: Endpoint, error: TransportError) -> str:
 def _offered(report: Report) -> Way | None:
     """Give the way over HTTP/3 that an answer over HTTP/2 offered on the same host, if it did."""
     way, seen = report.way, report.seen
-    if way.endpoint.scheme != "https" or seen is None or seen.facts.alt_svc is None:
+    if way.endpoint.scheme != "https" or way.endpoint.proxy is not None or seen is None:
         return None
-    offer = _ALT_SVC_H3.search(seen.facts.alt_svc)
-    if offer is None or not 1 <= int(offer[1]) <= 65535:
+    try:
+        offer = read_alt_svc(seen.facts.alt_svc or "", way.endpoint.host)
+    except FormatError:
         return None
-    return replace(way, endpoint=replace(way.endpoint, scheme="h3", port=int(offer[1])))
+    return None if offer is None else replace(way, endpoint=replace(way.endpoint, scheme="h3", port=offer[0]))
 
 
 def _has_route(endpoint: Endpoint) -> bool:

@@ -46,6 +46,7 @@ Exit codes: 0 every upstream has an encrypted way on which nothing failed, 4 not
 @options.timeout(5.0, "Wait for each answer for S seconds")
 @options.ca_file
 @options.addresses("the upstreams")
+@options.proxy
 @options.config_file
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, see secdns(1).")
 def test(
@@ -57,6 +58,7 @@ def test(
     timeout_s: float,
     ca_file: str | None,
     addresses: tuple[str, ...],
+    proxy: str | None,
     config_file: str | None,
     as_json: bool,
 ) -> int:
@@ -70,8 +72,8 @@ def test(
 
     _names(name, large)  # before anything is sent
     targets = [
-        (upstream, asking.adjust(endpoints, ca_file=ca_file, addresses=addresses))
-        for upstream, endpoints in _targets(words, config_file)
+        (upstream, asking.adjust(endpoints, ca_file=ca_file, addresses=addresses, proxy=proxy))
+        for upstream, endpoints in _targets(words, config_file, is_proxied=proxy is not None)
     ]
     plan = probing.Plan(lambda: _names(name, large), timeout_s, probing.IDLE_S if idle else None)
     reports = asyncio.run(_run(targets, plan))
@@ -83,7 +85,9 @@ def test(
     return Exit.OK if all(upstream in good for upstream, _ in targets) else Exit.NETWORK
 
 
-def _targets(words: Sequence[str], config_file: str | None) -> list[tuple[str, tuple["Endpoint", ...]]]:
+def _targets(
+    words: Sequence[str], config_file: str | None, *, is_proxied: bool = False
+) -> list[tuple[str, tuple["Endpoint", ...]]]:
     """Give each upstream by the name that a person has for it, with its endpoints."""
     from secdns.cli import asking
 
@@ -92,7 +96,10 @@ def _targets(words: Sequence[str], config_file: str | None) -> list[tuple[str, t
     else:
         texts = [word.removeprefix("@") for word in words]
         found = {text: asking.choose(text, config_file) for text in texts}
-    return [(name, asking.every_transport(name, endpoints)) for name, endpoints in found.items()]
+    return [
+        (name, asking.every_transport(name, endpoints, is_proxied=is_proxied))
+        for name, endpoints in found.items()
+    ]
 
 
 def _names(name: str | None, large: str | None) -> "Names":
@@ -178,7 +185,7 @@ def _row(report: "Report") -> tuple[str, ...]:
         _result(report),
         way.upstream,
         way.transport,
-        way.family or "-",
+        way.family or ("proxy" if way.endpoint.proxy else "-"),
         address,
         "-" if handshake_s is None else milliseconds(handshake_s),
         "-" if report.query_s is None else milliseconds(report.query_s),
@@ -207,6 +214,8 @@ def _what_failed(report: "Report") -> str:
 def _title(way: "Way") -> str:
     """Give how a person knows a way: the URL says its transport itself."""
     by = way.upstream if "://" in way.upstream else f"{way.upstream} by {way.transport}"
+    if way.endpoint.proxy is not None:
+        return f"{by} through its proxy"
     return by if way.family is None else f"{by} over {way.family}"
 
 
@@ -240,6 +249,7 @@ def _object(report: "Report") -> dict[str, object]:
         "family": way.family,
         "addresses": list(way.endpoint.addresses),
         "peer": facts and facts.peer,
+        "proxy": way.endpoint.proxy and way.endpoint.proxy.url,
         "encrypted": way.endpoint.is_encrypted,
         "works": report.works,
         "good": report.is_good,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from secdns import proxies
 from secdns.cli.checks import CHECKS, Outcome, Result, make_names
 from secdns.cli.probing import AT_ONCE, Plan, Report, Way, probe, probe_all, ways_of
 from secdns.dns.message import TC, Message, Record
@@ -19,7 +20,7 @@ from secdns.testing.signed import Signing
 ENCRYPTED = ("tls", "https", "quic", "h3")
 LABELS = ("absent", "mistyped")
 PLAN = Plan(lambda: make_names(LABELS, "example.test", "large.example.test"), timeout_s=8.0)
-QUERIES = 7  # one to connect, one for each check but padding, which looks at an answer that came already
+QUERIES = 6  # one for each check that asks but padding, which looks at an answer that came already
 Spoil = Callable[[SignedZones, Message], Message]
 
 
@@ -187,11 +188,11 @@ async def test_port_that_refuses_is_not_reachable_and_nothing_else_is_tried(clos
 
 
 async def test_upstream_that_falls_silent_is_given_up_after_two_deadlines(zones: SignedZones) -> None:
-    def after_the_first_two(seen: Seen) -> bool:
-        return len(up.queries) > 2
+    def after_the_first(seen: Seen) -> bool:
+        return len(up.queries) > 1
 
     async with FakeUpstream(zones, padding=True) as up:
-        up.faults = Faults(silent=True, only=after_the_first_two)
+        up.faults = Faults(silent=True, only=after_the_first)
         report = await probe(way_to(up), replace(PLAN, timeout_s=1.0))
     assert failures(report) == {"signatures", "root-keys"}
     assert outcome_of(report, "nxdomain") == Outcome(Result.SKIPPED, "it fell silent before")
@@ -264,6 +265,15 @@ async def test_each_address_family_is_a_way_of_its_own() -> None:
         ("dot", "IPv6", ("2001:db8::1",)),
         ("doq", "IPv6", ("2001:db8::2",)),
     ]
+
+
+async def test_through_a_proxy_nothing_is_looked_up_and_no_route_is_missed(closed_port: int) -> None:
+    proxy = proxies.parse(f"socks5://127.0.0.1:{closed_port}")
+    (way,) = await ways_of("fake", [replace(parse("tls://dns.test"), proxy=proxy)], 1.0)
+    assert (way.family, way.endpoint.addresses) == (None, ())
+    report = await probe(way, PLAN)
+    assert failures(report) == {"reachable"}
+    assert outcome_of(report, "reachable").hint
 
 
 async def test_ipv6_that_this_machine_lacks_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,17 @@ def test_of_the_configuration_every_upstream_is_tried_as_it_says(home: Path) -> 
     assert [endpoint.url for endpoint in mine[1]] == ["quic://dns.test"]
 
 
+def test_with_a_proxy_nothing_is_tried_that_it_cannot_carry(home: Path) -> None:
+    (home / "secdns.toml").write_text(
+        '[[upstream]]\nname = "quad9"\ntransport = "dot"\nproxy = "socks5://127.0.0.1:9050"\n'
+    )
+    ((_, configured),) = _targets([], None)
+    assert [endpoint.scheme for endpoint in configured] == ["tls", "https"]
+    assert all(endpoint.proxy is not None for endpoint in configured)
+    ((_, optional),) = _targets(["@mullvad"], None, is_proxied=True)
+    assert [endpoint.scheme for endpoint in optional] == ["https", "tls"]
+
+
 class Terminal(io.StringIO):
     """A stream that a person looks at."""
 
