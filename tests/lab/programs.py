@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGES = {
+    "caddy": "caddy",
     "delv": "bind9-dnsutils",
     "dig": "bind9-dnsutils",
     "dnsdist": "dnsdist",

@@ -1,12 +1,15 @@
 """`secdns upstreams test` says of real resolvers over zones without signatures what is true of them."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from secdns.__main__ import main
+from tests.lab import servers
 from tests.lab.conftest import UPSTREAMS
-from tests.lab.servers import UPSTREAM_NAME, Upstream
+from tests.lab.servers import UPSTREAM_NAME, Certificates, Upstream
 from tests.lab.tested import is_padded, report_on
 from tests.lab.zones import BIG_STRING, BIG_STRINGS
 
@@ -48,6 +51,29 @@ def test_connection_that_dnsdist_closes_after_two_seconds_is_seen_to_end(
     assert results["idle"] == "pass"
     text = next(check["text"] for check in found["checks"] if check["name"] == "idle")
     assert text.startswith("it closes a connection that idles for ")
+
+
+@pytest.fixture(scope="module")
+def caddy(lab_directory: Path, certificates: Certificates, lab_unbound: Upstream) -> Iterator[int]:
+    """Caddy in front of Unbound's DNS over HTTPS."""
+    with servers.caddy(lab_directory / "caddy", certificates, lab_unbound) as port:
+        yield port
+
+
+def test_http3_that_caddy_offers_is_tested_beside_http2(
+    caddy: int, lab_unbound: Upstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"https://{UPSTREAM_NAME}:{caddy}/dns-query"
+    trust = ["--ca-file", str(lab_unbound.ca_file), "--address", "127.0.0.1"]
+    main(["upstreams", "test", "--json", url, *trust, *OPTIONS])
+    doh, doh3 = json.loads(capsys.readouterr().out)
+    assert (doh["transport"], doh["alpn"], doh3["transport"], doh3["alpn"]) == ("doh", "h2", "doh3", "h3")
+    for found in (doh, doh3):
+        assert found["works"]
+        results = {check["name"]: check["result"] for check in found["checks"]}
+        assert (results["large-answer"], results["nxdomain"]) == ("pass", "pass")
+    assert doh["certificate"] == doh3["certificate"]
+    assert doh3["idle_limit_s"]
 
 
 def test_resolver_that_nobody_vouches_for_is_told_apart_in_words(
