@@ -5,6 +5,8 @@
 - With ``CI=true`` neither is a skip: it is a failure, so that no machine looks green without the packages.
 - ``socket.getaddrinfo`` raises for every host that is not an IP literal: secdns is the resolver, so it must
   never need one, and no test may leave the machine.
+- Properties try the same 200 examples on every run; ``HYPOTHESIS_PROFILE=nightly`` tries 5,000 fresh ones.
+  How long one takes is nobody's failure: machines are busy.
 """
 
 import ipaddress
@@ -14,11 +16,16 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.lab.netns import NoNamespaces
 from tests.lab.programs import MissingProgram, find
 
 STRICT = os.environ.get("CI", "").lower() in ("1", "true")
+
+settings.register_profile("ci", max_examples=200, derandomize=True, database=None, deadline=None)
+settings.register_profile("nightly", max_examples=5_000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 _patches = pytest.MonkeyPatch()
 _real_getaddrinfo = socket.getaddrinfo

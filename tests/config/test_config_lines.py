@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from secdns.config.lines import Path, line_of, locate
@@ -131,7 +131,6 @@ LINE = st.one_of(
 )
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(LINE, max_size=8).map("\n".join))
 def test_whatever_tomllib_reads_has_a_line_for_every_path_p8(text: str) -> None:
     try:

@@ -4,7 +4,7 @@ import dataclasses
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from secdns import endpoint
@@ -243,7 +243,6 @@ ADDRESSES = st.one_of(
 SCHEMES = {DOH: ("https", 443), DOT: ("tls", 853), DOQ: ("quic", 853)}
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(
     st.sampled_from(sorted(SCHEMES)),
     HOSTS,
@@ -308,7 +307,6 @@ STAMPISH = st.one_of(
 )
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(STAMPISH)
 def test_any_stamp_gives_an_endpoint_or_an_error_p8(text: str) -> None:
     try:

@@ -1,20 +1,14 @@
 """Testing upstreams and forwarders that end with the test, and the invariants of every fault test."""
 
-import os
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from hypothesis import settings
 
 from secdns.testing import FakeUpstream
 from tests.fixtures import nothing_is_left, warp
 from tests.forwarder.stage import ZONES, Stage, table
 
 __all__ = ["nothing_is_left", "warp"]  # fixtures for this folder
-
-settings.register_profile("ci", max_examples=200, derandomize=True, database=None, deadline=None)
-settings.register_profile("nightly", max_examples=5_000, deadline=None)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 Play = Callable[[str], Stage]
 
