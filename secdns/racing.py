@@ -129,6 +129,12 @@ class Racer:
         self._alone_until = 0.0
         self._grudge = None
 
+    def forgive(self) -> None:
+        """HTTP/3 stays alone all the same: that nobody asked opens no firewall."""
+        self._doh2.forgive()
+        if self._doh3 is not None:
+            self._doh3.forgive()
+
     def facts(self) -> Facts:
         counts = [self._past, self._doh2.facts()]
         if self._doh3 is not None:

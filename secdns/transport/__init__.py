@@ -113,6 +113,13 @@ class Transport(Protocol):
         """
         ...
 
+    def forgive(self) -> None:
+        """End back-off, and drop connections that are overdue: nobody asked for a while.
+
+        Overdue is one that has been idle for much longer than it may: the program was stopped.
+        """
+        ...
+
     def facts(self) -> Facts:
         """Tell what is known about the connection."""
         ...

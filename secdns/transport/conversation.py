@@ -13,6 +13,7 @@ from secdns.transport import Facts, Waiter
 
 IDLE_S: Final = 10.0  # then we close: keepalives wake radios, and a ticket makes reconnecting cheap
 MAX_MISSES: Final = 2  # deadlines missed in a row with nothing received: the peer is gone (threat R8)
+OVERDUE_S: Final = 5.0  # a timer this late was stopped with the whole program, no busy machine explains it
 NEVER: Final = float("inf")
 
 
@@ -71,6 +72,10 @@ class Conversation:
     def is_drained(self) -> bool:
         """Tell whether a retired connection has nothing left to wait for."""
         return all(future.done() for _, future, _ in self.unanswered())
+
+    def is_overdue(self, now: float) -> bool:
+        """Tell whether it should have ended long ago, and did not because the program was stopped."""
+        return now > self._alarm_at + OVERDUE_S
 
     @abstractmethod
     def facts(self) -> Facts:

@@ -86,6 +86,9 @@ class Do53:
             self._dropped.add(timeout)
             timeout.reschedule(now)
 
+    def forgive(self) -> None:
+        """There is nothing that it remembers."""
+
     def facts(self) -> Facts:
         return Facts(peer=self._peer, exchanges=self._exchanges)
 

@@ -125,11 +125,19 @@ class Link(Owner, Generic[C]):
         self._failures = max(self._failures, 1)
         self._failed(error)
 
-    def reset(self) -> None:
-        """Drop every connection and every grudge; who waits for a connect waits for a new one."""
+    def forgive(self) -> None:
+        """Drop every grudge, and the connections that should have ended long ago."""
         self._failures = 0
         self._last_error = None
         self._next_at = 0.0
+        now = asyncio.get_running_loop().time()
+        for connection in list(self._alive):
+            if connection.is_overdue(now):
+                connection.abort()
+
+    def reset(self) -> None:
+        """Drop every connection and every grudge; who waits for a connect waits for a new one."""
+        self.forgive()
         self.quota = None
         self.alt_svc = None  # an offer holds on the network where it was made (RFC 7838 §2.2)
         if self._opening is not None:
@@ -284,6 +292,9 @@ class Linked(Generic[C, Who]):
     def reset(self) -> None:
         self._identity.forget()
         self._link.reset()
+
+    def forgive(self) -> None:
+        self._link.forgive()
 
     def facts(self) -> Facts:
         return self._link.facts()

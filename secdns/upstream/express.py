@@ -124,7 +124,8 @@ class Express(Generic[T]):
         first = self._members[0]
         if isinstance(error, ConnectionLost) and self._later is None:
             self._unwatch()
-            self.fall_back(self._members, first)  # once more, on a fresh connection
+            was_reset = first.reset_at >= self._began > 0.0  # by us: that is no loss to be counted
+            self.fall_back(self._members, None if was_reset else first)  # once more, on a fresh connection
             return
         first.failed(error, self._began)
         self._failed(Failure([(first, error)]))

@@ -76,6 +76,8 @@ class Upstream:
         self._silent_at = 0.0  # when that was last counted …
         self._exchanges = 0  # … and how many answers there had been
         self._complain_at = 0.0
+        self.resets = 0
+        self.reset_at = 0.0
 
     def query(self, question: bytes, cd: bool) -> bytes:
         """Give the query to send: ID 0, RD, an OPT of our own, nothing of the client's but the question.
@@ -89,20 +91,24 @@ class Upstream:
     async def exchange(self, query: bytes, deadline: float, *, is_retry: bool = False) -> bytes:
         """Give the response; a connection that died first is replaced and asked once more.
 
-        ``is_retry`` says that this is that second time. Whether the response can be used is for
-        the caller to find out, who says ``answered`` then.
+        ``is_retry`` says that this is that second time. Connections that were dropped because the
+        network changed do not count: it may change several times within a second. Whether the
+        response can be used is for the caller to find out, who says ``answered`` then.
 
         Raises:
             TransportError: no usable connection or no answer.
         """
         began = asyncio.get_running_loop().time()
         try:
-            try:
-                return await self.transport.exchange(query, deadline)
-            except ConnectionLost:
-                if is_retry:
-                    raise
-                return await self.transport.exchange(query, deadline)
+            while True:
+                resets = self.resets
+                try:
+                    return await self.transport.exchange(query, deadline)
+                except ConnectionLost:
+                    if self.resets == resets:
+                        if is_retry:
+                            raise
+                        is_retry = True
         except TransportError as error:
             self.failed(error, began)
             raise
@@ -156,6 +162,8 @@ class Upstream:
         """
         if isinstance(error, Overloaded):  # our own queue, not its fault
             return
+        if since < self.reset_at:  # that was another network
+            return
         if isinstance(error, DeadlineExceeded) and self.answered_at >= since:
             return
         if self._doubt is not None and isinstance(error, MISLED):
@@ -196,6 +204,7 @@ class Upstream:
 
     def forgive(self) -> None:
         """Forget failures, but not that it wants to be left alone or that it lied."""
+        self.transport.forgive()
         self.failures = 0
         self._window_failures = 0
         self._breaks = 0
@@ -204,6 +213,8 @@ class Upstream:
 
     def reset(self) -> None:
         """Forget connections and everything held against it: the network changed."""
+        self.resets += 1
+        self.reset_at = asyncio.get_running_loop().time()
         self.transport.reset()
         self.trip.forget()
         self.not_before = 0.0

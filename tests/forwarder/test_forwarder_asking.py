@@ -392,6 +392,7 @@ class Broken:
         raise ZeroDivisionError
 
     def reset(self) -> None: ...
+    def forgive(self) -> None: ...
 
     def facts(self) -> Facts:
         return Facts()

@@ -6,7 +6,9 @@ import pytest
 
 from secdns.errors import ConnectError, Overloaded, TransportError
 from secdns.testing import FakeUpstream
+from secdns.transport.conversation import IDLE_S
 from secdns.transport.link import MAX_WAITING, MIN_INTERVAL_S
+from tests.loop import Warp
 from tests.transport.conftest import Reach
 from tests.transport.support import ENCRYPTED, ask, right_answer, wait_until
 
@@ -59,16 +61,35 @@ async def test_upstream_that_sends_everybody_away_is_left_alone_R9_F4(up: FakeUp
     assert up.connections["https"] <= 3
 
 
+@pytest.mark.parametrize("how", ["reset", "forgive"])
 @every_encrypted
-async def test_reset_forgives_at_once_F11(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+async def test_reset_and_forgiveness_end_back_off_at_once_F11(
+    scheme: str, how: str, up: FakeUpstream, reach: Reach
+) -> None:
     up.faults.drop_connections = True
     transport = reach(up.endpoint(scheme))
     for _ in range(5):
         with pytest.raises(ConnectError):
             await ask(transport)
     up.faults.drop_connections = False
-    transport.reset()
+    getattr(transport, how)()
     assert await ask(transport) == right_answer()
+
+
+@every_encrypted
+async def test_forgiveness_leaves_connections_alone_that_are_not_overdue_F12(
+    scheme: str, up: FakeUpstream, reach: Reach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warp = Warp(monkeypatch)
+    transport = reach(up.endpoint(scheme))
+    first = asyncio.ensure_future(ask(transport))
+    await warp.pass_until(first.done)
+    await warp.advance(IDLE_S - 1)
+    transport.forgive()
+    second = asyncio.ensure_future(ask(transport, 2))
+    await warp.pass_until(second.done)
+    assert (await first, await second) == (right_answer(), right_answer(2))
+    assert len(up.handshakes) == 1
 
 
 @every_encrypted

@@ -116,6 +116,8 @@ class PlayedTransport:
 
     async def connect(self, deadline: float) -> None: ...
 
+    def forgive(self) -> None: ...
+
     def reset(self) -> None:
         self.resets += 1
 

@@ -1,5 +1,6 @@
 """What is held against an upstream, for how long, and how it comes back (RFC 9520 §3.2, R8, R9)."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -27,7 +28,7 @@ from secdns.upstream.member import (
 )
 from secdns.upstream.roundtrip import FIRST_ANSWERS, MIN_PATIENCE_S
 from secdns.upstream.roundtrip import MAX_PATIENCE_S as HEDGE_S
-from tests.loop import Warp, turns
+from tests.loop import PATIENCE_S, Warp, turns
 from tests.upstream.asking import Answer, Asking, PlayedTransport
 from tests.upstream.conftest import Gather
 
@@ -478,3 +479,52 @@ async def test_less_patience_does_not_overtake_those_who_wait_already(played: Pl
     assert len(second.queries) == 2
     early.give_up()
     late.give_up()
+
+
+@pytest.mark.parametrize("scheme", ["tls", "https", "quic", "h3"])
+async def test_resets_in_a_row_fail_no_query_F13(scheme: str, a: FakeUpstream, gather: Gather) -> None:
+    """The network may change several times while a query is under way."""
+    group = gather(a.endpoint(scheme))
+    assert await Asking(group, 1).address() == 2
+    a.faults = Faults(hold=True)
+    asking = Asking(group, 2)
+    async with asyncio.timeout(PATIENCE_S):
+        for count in range(2, 7):
+            await a.wait_queries(count)
+            group.reset()
+        await a.wait_queries(7)
+    a.release()
+    assert await asking.address() == 3
+    assert group.members[0].failures == 0
+
+
+async def test_connection_lost_twice_by_the_upstream_is_a_failure_between_resets_too_F1(
+    a: FakeUpstream, gather: Gather
+) -> None:
+    group = gather(a.endpoint("tls"))
+    assert await Asking(group, 1).address() == 2
+    a.faults = Faults(hold=True)
+    asking = Asking(group, 2)
+    async with asyncio.timeout(PATIENCE_S):
+        await a.wait_queries(2)
+        group.reset()
+        for count in (3, 4):
+            await a.wait_queries(count)
+            a.drop_connections(reset=True)
+    assert "lost" in str(await asking.error())
+    assert len(a.queries) == 4
+
+
+async def test_failure_of_what_began_before_a_reset_is_not_held_against_anybody_F11(
+    played: Played, warp: Warp
+) -> None:
+    group, (first,) = played(1)
+    (member,) = group.members
+    before = warp.time()
+    await warp.advance(1)
+    group.reset()
+    member.failed(DeadlineExceeded("no answer in time"), before)
+    assert (member.failures, member.back_at) == (0, 0.0)
+    member.failed(DeadlineExceeded("no answer in time"), warp.time())
+    assert member.failures == 1
+    assert first.resets == 1
