@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("endpoint", "paths", "state_file", "stats", "clock", "turns"),
     ("dns", "providers", "address_book"),
     ("dnssec",),
-    ("policy", "cache", "config", "transport"),
+    ("policy", "cache", "config", "transport", "network"),
     ("bootstrap", "trust", "racing"),
     ("upstream", "discovery"),
     ("fetching",),
