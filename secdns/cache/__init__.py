@@ -215,6 +215,14 @@ class Cache:
         self._clear_hot()
         return dropped
 
+    def forgive(self) -> None:
+        """Forget failures, and that a refresh of what is stale has failed: ask again at once."""
+        for entry in self._store.entries.values():
+            if entry.is_failure:
+                entry.generation = _RETIRED
+            entry.retry_at = 0.0
+        self._clear_hot()
+
     def resize(self, size_octets: int) -> None:
         """Change the bound; takes effect with the next answer that is stored."""
         self._store.limit = size_octets

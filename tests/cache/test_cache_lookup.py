@@ -395,3 +395,19 @@ def test_octets_that_are_no_plain_query_are_left_to_others(wire: bytes) -> None:
 
 def test_miss_gives_what_is_asked() -> None:
     assert Cache(MB).reply(query(), 0.0) == asked(query())
+
+
+def test_forgiveness_forgets_failures_and_retries_what_is_stale_at_once_F11() -> None:
+    cache = Cache(MB)
+    keep(cache, query("good.test"), response(a("good.test"), name="good.test"), now=0.0)
+    keep(cache, query("bad.test"), failure(ttl_s=60), now=0.0)
+    old = keep(cache, query("old.test"), response(a("old.test", ttl=1), name="old.test"), now=0.0)
+    keep(cache, query("old.test"), failure(), now=2.0)
+    assert held(cache, query("bad.test"), now=3.0) is not None
+    assert old.retry_at > 3.0
+    cache.forgive()
+    assert not cache.hot
+    assert held(cache, query("bad.test"), now=3.0) is None
+    assert number_of(held(cache, query("good.test"), now=3.0)) == 1
+    assert stale(cache, query("old.test"), now=3.0) is old
+    assert old.retry_at <= 3.0
