@@ -150,6 +150,11 @@ class Bootstrap:
             refresh = min(known.refresh, known.asked + RETRY_S)
             self._known[host] = replace(known, refresh=refresh, is_doubted=True)
 
+    def known(self, host: str) -> tuple[str, ...]:
+        """Give the addresses of ``host`` as far as they are known, asking nobody."""
+        known = self._known.get(host.rstrip(".").lower())
+        return known.addresses if known is not None else ()
+
     def reset(self) -> None:
         """The network changed: ask again before the next use, but keep what is known till then."""
         for host, known in self._known.items():

@@ -28,6 +28,8 @@ from secdns.upstream import Done, Read, Upstream, UpstreamGroup
 if TYPE_CHECKING:
     from secdns.validation import ValidatingGroup
 
+MAX_WATCHED = 16  # addresses: a look at the way to each takes the kernel some microseconds
+
 _Members = tuple[tuple[str, Endpoint], ...]
 
 
@@ -107,6 +109,44 @@ class Groups:
         validating = ValidatingGroup(group, keeper, trust=trust, clock=boottime, wall=time.time)
         self._validating = (config, group, validating)
         return validating
+
+    def addresses(self) -> list[str]:
+        """Give addresses of the upstreams, as far as they are known: the first of each family, 16 at most.
+
+        Where none is known, those of the built-in upstreams: they would be asked for one.
+        """
+        groups = tuple(self._groups.values())
+        found = self._addresses_of(groups) or self._addresses_of((self._built_in(),))
+        return found[:MAX_WATCHED]
+
+    def _addresses_of(self, groups: Iterable[UpstreamGroup]) -> list[str]:
+        found: dict[str, None] = {}
+        for group in groups:
+            for member in group.members:
+                end = member.endpoint
+                if end.proxy is not None:
+                    known: tuple[str, ...] = (end.proxy.host,)
+                else:
+                    known = end.addresses or ((end.host,) if end.is_ip else self._bootstrap.known(end.host))
+                families = {":" in address: address for address in reversed(known)}
+                found.update(dict.fromkeys(families.values()))
+        return list(found)
+
+    def network_changed(self, *, is_clock: bool = False) -> None:
+        """Drop every connection, ticket and grudge: they belong to another network, or another time.
+
+        ``is_clock`` says that the wall clock was set: what was judged by it is judged again.
+        """
+        for group in self._groups.values():
+            group.reset()
+        self._bootstrap.reset()
+        if self._validating is not None:
+            self._validating[2].network_changed(is_clock=is_clock)
+
+    def forgive(self) -> None:
+        """Try everybody anew; connections, if there are any, are as good as before."""
+        for group in self._groups.values():
+            group.forgive()
 
     async def keep_only(self, routing: Routing) -> None:
         """Close every group that ``routing`` does not use."""

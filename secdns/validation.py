@@ -23,7 +23,7 @@ from secdns.dns.message import Message, Question
 from secdns.dns.name import ROOT, to_text
 from secdns.dnssec.aggressive import Denials
 from secdns.dnssec.chain import AnchorKeys, Trust
-from secdns.dnssec.keys import BOGUS_FIRST_S
+from secdns.dnssec.keys import BOGUS_FIRST_S, KeyCache
 from secdns.dnssec.limits import Budget
 from secdns.dnssec.times import shown
 from secdns.dnssec.validator import validate
@@ -97,6 +97,15 @@ class ValidatingGroup:
         if self.trust.anchors.covers(question.name, clock) is not None:
             return None
         return self.denials.answer(question, clock)
+
+    def network_changed(self, *, is_clock: bool) -> None:
+        """Forget what failed and who was unfit; if the clock was set, also what was judged by it."""
+        self._unfit.clear()
+        if is_clock:
+            self.trust = replace(self.trust, keys=KeyCache())
+            self.denials = Denials()
+        else:
+            self.trust.keys.forgive()
 
     def unfit(self, now: float) -> Avoid:
         """Give the upstreams that strip signatures."""

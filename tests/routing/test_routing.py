@@ -17,7 +17,7 @@ from secdns.forwarder import Forwarder
 from secdns.iana import RCode, RRType
 from secdns.policy import Hosts, RouteTo
 from secdns.policy.overrides import parse_hosts
-from secdns.routing import Groups, Routing
+from secdns.routing import MAX_WATCHED, Groups, Routing
 from secdns.testing import FakeUpstream
 from secdns.upstream import UpstreamGroup
 from tests.cache.answers import a, query
@@ -336,3 +336,42 @@ async def test_upstreams_that_need_each_other_end_in_words_not_in_a_circle_F30(
         assert "one: no address found for the upstream host one.test" in text
         assert "two: no address found for the upstream host two.test" in text
         assert one.queries == two.queries == []
+
+
+# the network
+
+
+async def test_addresses_of_upstreams_are_the_first_of_each_family_and_few_F13(groups: Groups) -> None:
+    three = (
+        '[[upstream]]\nname = "three"\nurl = "tls://dns.example"\n'
+        'addresses = ["192.0.2.3", "192.0.2.33", "2001:db8::3", "2001:db8::33"]\n'
+    )
+    groups.build(read(TWO, three, route(["corp.test"], PLAIN)), Hosts())
+    assert groups.addresses() == ["192.0.2.1", "192.0.2.2", "2001:db8::3", "192.0.2.3", "192.0.2.53"]
+    many = "".join(f'[[upstream]]\nname = "n{n}"\nurl = "tls://192.0.2.{n}"\n' for n in range(100, 132))
+    groups.build(read(many), Hosts())
+    assert len(groups.addresses()) == MAX_WATCHED
+
+
+async def test_way_to_a_proxy_is_what_counts_where_there_is_one(groups: Groups) -> None:
+    proxied = '[[upstream]]\nname = "one"\nurl = "tls://192.0.2.1"\nproxy = "socks5://192.0.2.9:1080"\n'
+    groups.build(read(proxied), Hosts())
+    assert groups.addresses() == ["192.0.2.9"]
+
+
+async def test_upstreams_without_a_known_address_are_watched_as_the_built_in_ones_are_F30(
+    groups: Groups,
+) -> None:
+    groups.build(read('[[upstream]]\nname = "far"\nurl = "tls://dns.example"\n'), Hosts())
+    assert "9.9.9.9" in groups.addresses()
+
+
+async def test_change_of_network_reaches_every_group_F11(groups: Groups) -> None:
+    routing = groups.build(read(TWO, route(["corp.test"], PLAIN)), Hosts())
+    members = [m for g in routing.groups.values() if isinstance(g, UpstreamGroup) for m in g.members]
+    assert len(members) == 3
+    for change, left in ((groups.forgive, 2.0), (groups.network_changed, 0.0)):
+        for member in members:
+            member.failures, member.back_at, member.lies = 3, 1e9, 2.0
+        change()
+        assert {(member.failures, member.back_at, member.lies) for member in members} == {(0, 0.0, left)}
