@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from secdns.cache import Cache
-from secdns.clock import boottime
 from secdns.config import Config, default
 from secdns.errors import ConfigError
 from secdns.forwarder import PATIENCE_S, Forwarder
@@ -25,6 +24,8 @@ from secdns.listener.query_log import QueryLog
 from secdns.listener.sockets import Bound, open_sockets, raise_descriptor_limit
 from secdns.listener.tcp import TCPServer
 from secdns.listener.udp import UDPServer
+from secdns.network.clocks import Clocks
+from secdns.network.watch import Change, Watch
 from secdns.paths import state_dir
 from secdns.policy import Hosts, parse_hosts
 from secdns.routing import Groups
@@ -44,6 +45,7 @@ class Daemon:
 
     ``reread`` gives the configuration anew when it is reloaded, or raises ConfigError; None means
     that it stays. ``state_dir`` is where what must survive a restart is kept, None for nowhere.
+    ``clocks`` tell the time, and by their differences that the machine slept.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class Daemon:
         reread: Callable[[], Config] | None = None,
         hosts_file: Path | None = HOSTS_FILE,
         state_dir: Path | None = None,
+        clocks: Clocks | None = None,
     ) -> None:
+        clocks = clocks or Clocks()
         self.config = config
         self.stats = Stats()
         self.bound: list[Bound] = []
@@ -64,11 +68,14 @@ class Daemon:
         self.cache = Cache(
             config.cache.size_octets, serve_stale=config.cache.serve_stale, route=routing.route
         )
-        self.forwarder = Forwarder(self.cache, routing, stats=self.stats)
+        self.watch = Watch(self._groups.addresses, self._network_changed, clocks=clocks)
+        self.forwarder = Forwarder(
+            self.cache, routing, stats=self.stats, clock=clocks.boot, outlook=self.watch
+        )
         responder = self._responder(config)
-        self.udp = UDPServer(responder, self.cache, clock=boottime, stats=self.stats)
+        self.udp = UDPServer(responder, self.cache, clock=clocks.boot, stats=self.stats)
         limits = Limits(connections=raise_descriptor_limit())
-        self.tcp = TCPServer(responder, clock=boottime, limits=limits, stats=self.stats)
+        self.tcp = TCPServer(responder, clock=clocks.boot, limits=limits, stats=self.stats)
 
     def listen(self) -> None:
         """Open every listen address and begin to serve.
@@ -82,6 +89,19 @@ class Daemon:
         for bound in self.bound:
             self.udp.listen(bound.udp, acls[bound.host])
             self.tcp.listen(bound.tcp, acls[bound.host])
+        self.watch.start()
+
+    def _network_changed(self, change: Change) -> None:
+        """Begin anew: what was found out about upstreams may be wrong now."""
+        if change.reason:
+            _LOG.info("%s", change.reason)
+        if change.is_break:
+            self._groups.network_changed(is_clock=change.is_clock)
+        else:
+            self._groups.forgive()
+        if change.reason:
+            self.cache.forgive()
+            self.forwarder.network_changed()
 
     async def reload(self) -> None:
         """Read the configuration and the hosts file again and go over to them.
@@ -126,6 +146,7 @@ class Daemon:
         await asyncio.gather(self.udp.drain(deadline), self.tcp.drain(deadline))
         giving_up.cancel()
         self.forwarder.abandon()
+        self.watch.close()
         await self._groups.aclose()
 
 

@@ -18,7 +18,9 @@ from secdns.dns.message import Message, Question, Record
 from secdns.dns.peek import Query, read_query
 from secdns.dns.wire import HEADER_SIZE, MAX_MESSAGE
 from secdns.errors import TransportError
+from secdns.hold import Hold
 from secdns.iana import EDE, RCode, RRClass, RRType
+from secdns.network.watch import Outlook
 from secdns.policy import Answer, Refuse, RouteTo
 from secdns.routing import Asked, Routing
 from secdns.stats import Stats
@@ -27,6 +29,8 @@ from secdns.upstream import Upstream
 PATIENCE_S = 4.4  # for one client query, everything included; the reply is to be there inside 4.5 s
 STALE_AFTER_S = 0.8  # a stale answer is given when the refresh takes longer
 FAILURE_TTL_S = 5  # a failure is kept this long (RFC 9520 §3.2: 1 s to 5 min)
+UNSETTLED_TTL_S = 1  # … or this long, just after the network changed …
+UNSETTLED_S = 10.0  # … for which this counts
 LOCAL_TTL_S = 60  # an answer made here is kept this long; a reload makes it anew at once
 MAX_IN_FLIGHT = 2000  # questions being asked at once; then the oldest gives way
 GIVES_WAY_S = 0.5  # … if it is at least this old, else the newcomer is turned away
@@ -56,17 +60,39 @@ _FlightKey = tuple[bytes, int]  # the cache's key and generation: after a reload
 class _Flight:
     """A question that is being asked; everyone who has the same one waits for it."""
 
-    __slots__ = ("_forwarder", "_question_end", "give_up", "key", "started", "waiters")
+    __slots__ = ("_cd", "_forwarder", "_group", "_question", "_question_end", "give_up", "is_over", "key",
+                 "started", "waiters")  # fmt: skip
 
     def __init__(
-        self, forwarder: "Forwarder", key: "_FlightKey", question: bytes, started: float, waiter: Waiting
+        self,
+        forwarder: "Forwarder",
+        key: "_FlightKey",
+        query: Query,
+        group: Asked,
+        started: float,
+        waiter: Waiting,
     ) -> None:
         self._forwarder = forwarder
-        self._question_end = HEADER_SIZE + len(question)
+        self._group = group
+        self._question = query.key[:-2] + query.question[-4:]
+        self._question_end = HEADER_SIZE + len(query.question)
+        self._cd = query.cd
         self.key = key
         self.started = started
         self.waiters = [waiter]
         self.give_up: Callable[[], None] | None = None
+        self.is_over = False
+
+    @property
+    def deadline(self) -> float:
+        """When those who wait lose patience."""
+        return self.started + PATIENCE_S
+
+    def ask(self, now: float) -> None:
+        """Ask the group, with the patience that is left."""
+        give_up = self._group.submit(self._question, self._cd, now, self.deadline, self.read, self.land)
+        if not self.is_over:
+            self.give_up = give_up
 
     def read(self, response: bytes, member: Upstream) -> Entry:
         """Give the entry of an upstream's response; see ``UpstreamGroup.submit``."""
@@ -74,6 +100,9 @@ class _Flight:
 
     def land(self, entry: Entry | None, error: TransportError | None) -> None:
         """Take what the group gave: an entry, or the reason why there is none."""
+        if (entry is None or entry.is_failure) and self._forwarder.hold.take(self, entry, error):
+            self.give_up = None
+            return
         if entry is None:
             error = error or TransportError("no answer")
             self._forwarder.stats.failed(error.__cause__ or error)
@@ -97,6 +126,7 @@ class Forwarder:
         *,
         stats: Stats | None = None,
         clock: Callable[[], float] = boottime,
+        outlook: Outlook | None = None,
     ) -> None:
         self.cache = cache
         self.routing = routing
@@ -104,6 +134,9 @@ class Forwarder:
         self.clock = clock
         self._loop = asyncio.get_running_loop()
         self._flights: dict[_FlightKey, _Flight] = {}
+        self._outlook = outlook or Outlook()
+        self.hold = Hold(self._outlook, clock, self._tell_that_it_is_gone)
+        self._settled_at = 0.0  # the cache's seconds
 
     def cached(self, query: bytes, now: float) -> bytes | Query | None:
         """Give the reply to a plain query whose answer is held and fresh; see ``Cache.reply``."""
@@ -167,6 +200,8 @@ class Forwarder:
             reply.give(entry, now)
             return
         self.stats.misses += 1
+        if now >= self._outlook.look_at:
+            self._outlook.look()
         stale = self.cache.stale(older, now) if older else None
         if stale is not None and stale.retry_at > now:
             reply.give_stale(stale)
@@ -214,15 +249,17 @@ class Forwarder:
             flight.waiters.append(waiter)
             return
         now = self._loop.time()
+        if self._outlook.gone and self.hold.is_hopeless:
+            waiter(self._gone(), self.clock())
+            return
         if len(self._flights) >= MAX_IN_FLIGHT and not self._make_way(now):
             busy = f"over {MAX_IN_FLIGHT} questions are being asked already"
             waiter(_failure(EDE.OTHER, busy), self.clock())
             return
-        flight = _Flight(self, flight_key, query.question, now, waiter)
+        flight = _Flight(self, flight_key, query, group, now, waiter)
         self._flights[flight_key] = flight
-        question = query.key[:-2] + query.question[-4:]
         try:
-            flight.give_up = group.submit(question, query.cd, now, now + PATIENCE_S, flight.read, flight.land)
+            flight.ask(now)
         except BaseException:  # a bug; who asks the same later must not wait for what will never land
             self._flights.pop(flight_key, None)
             raise
@@ -231,6 +268,8 @@ class Forwarder:
         """Store what came of a flight and hand it to everyone who waits."""
         now = self.clock()
         key, generation = flight.key
+        if entry.is_failure and now < self._settled_at:
+            entry.ttl_s = min(entry.ttl_s, UNSETTLED_TTL_S)
         if generation == self.cache.generation:
             self.cache.store(key, entry, now)
         else:  # a reload came between: right for who asked, perhaps not for the next
@@ -240,8 +279,24 @@ class Forwarder:
     def _finish(self, flight: _Flight, entry: Entry, now: float) -> None:
         self._flights.pop(flight.key, None)
         flight.give_up = None  # it leads back here: a cycle
+        flight.is_over = True
         for waiter in flight.waiters:
             waiter(entry, now)
+
+    def network_changed(self) -> None:
+        """Ask again what waits for a network; failures of the next seconds are not kept for long."""
+        self._settled_at = self.clock() + UNSETTLED_S
+        self.hold.network_changed()
+
+    def _tell_that_it_is_gone(self) -> None:
+        for flight in tuple(self._flights.values()):
+            self._give_up(flight, self._gone())
+
+    def _gone(self) -> Entry:
+        """Give the failure while there is no network. It is not kept: to find it out costs nothing."""
+        entry = _failure(EDE.NETWORK_ERROR, self._outlook.gone)
+        entry.ttl_s = 0
+        return entry
 
     def _make_way(self, now: float) -> bool:
         """Let the oldest question fail if it has had time enough; tell whether there is room now."""
@@ -270,6 +325,7 @@ class Forwarder:
         """Give up all that is being asked; whoever waits gets SERVFAIL."""
         for flight in tuple(self._flights.values()):
             self._give_up(flight, _failure(EDE.NOT_READY, "the program is stopping"))
+        self.hold.close()
 
 
 def _set_done(future: "asyncio.Future[None]", entry: Entry, now: float) -> None:

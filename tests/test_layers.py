@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("upstream", "discovery"),
     ("fetching",),
     ("validation",),
-    ("routing",),
+    ("routing", "hold"),
     ("forwarder",),
     ("listener",),
     ("daemon", "testing"),
