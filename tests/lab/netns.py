@@ -1,8 +1,11 @@
 """A network namespace with its own resolv.conf: a machine whose only resolver is 127.0.0.1, port 53."""
 
+import ctypes
 import os
 import shutil
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,6 +14,7 @@ from pathlib import Path
 from tests.lab.programs import find
 
 ETC = Path("/etc/netns")
+CLONE_NEWNET = 0x40000000
 
 
 class NoNamespaces(Exception):
@@ -28,13 +32,31 @@ class Namespace:
             [*self.prefix, *argv], capture_output=True, text=True, timeout=timeout_s, check=False
         )
 
+    def datagram_socket(self) -> socket.socket:
+        """Give a UDP socket that is inside, for a process that is not: it stays where it was made."""
+        made: list[socket.socket] = []
+
+        def make() -> None:
+            with open(f"/run/netns/{self.name}") as inside:
+                if ctypes.CDLL(None, use_errno=True).setns(inside.fileno(), CLONE_NEWNET) == 0:
+                    made.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+
+        thread = threading.Thread(target=make)  # it alone moves, and is gone then
+        thread.start()
+        thread.join()
+        if not made:
+            raise NoNamespaces(f"cannot enter {self.name}")
+        return made[0]
+
 
 RESOLV_CONF = "nameserver 127.0.0.1\noptions timeout:5 attempts:1\n"
 
 
 @contextmanager
-def namespace(resolv_conf: str = RESOLV_CONF) -> Iterator[Namespace]:
+def namespace(resolv_conf: str = RESOLV_CONF, *, suffix: str = "") -> Iterator[Namespace]:
     """Make a namespace with only loopback in it, and remove all of it at the end.
+
+    Who wants several at a time gives each a ``suffix`` of its own.
 
     ``ip netns exec`` binds every file of /etc/netns/NAME over the one in /etc, for that command only.
 
@@ -43,7 +65,7 @@ def namespace(resolv_conf: str = RESOLV_CONF) -> Iterator[Namespace]:
         NoNamespaces: the kernel or our rights do not allow it.
     """
     ip = find("ip")
-    name = f"secdns-lab-{os.getpid()}"
+    name = f"secdns-lab-{os.getpid()}{suffix}"
     etc = ETC / name
     try:
         made = subprocess.run([ip, "netns", "add", name], capture_output=True, text=True, check=False)
