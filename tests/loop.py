@@ -34,6 +34,16 @@ class Warp:
         self._now += seconds
         await turns()
 
+    def jump(self, seconds: float) -> None:
+        """Let time pass and give nothing its turn: what the test does next comes as near as can be."""
+        self._now += seconds
+
+    async def rest(self, seconds: float, *, step_s: float = 0.05) -> None:
+        """Let time pass in steps, so that what falls due has consequences before the next thing does."""
+        end_at = self._now + seconds
+        while self._now < end_at:
+            await self.advance(min(step_s, end_at - self._now))
+
     async def pass_until(self, predicate: Callable[[], object], *, step_s: float = 0.002) -> float:
         """Let time pass in steps until something holds that nothing tells of; give the seconds that took.
 

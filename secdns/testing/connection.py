@@ -1,6 +1,7 @@
 """One accepted connection of a testing upstream: its number, its timers and its end."""
 
 import asyncio
+import ctypes
 import socket
 import ssl
 import struct
@@ -11,6 +12,9 @@ from typing import ClassVar, Literal, cast
 
 from secdns.testing.core import Core, Handshake
 from secdns.testing.faults import Faults
+
+SO_ATTACH_FILTER = 26  # of Linux; Python has no name for it
+RETURN = 6  # the instruction of a classic BPF program
 
 
 class Served:
@@ -27,6 +31,7 @@ class Served:
         self.number = number
         self.answers = 0
         self.closed = asyncio.Event()
+        self._idle: asyncio.TimerHandle | None = None
         self._timers: set[asyncio.TimerHandle] = set()
 
     @property
@@ -42,14 +47,35 @@ class Served:
     def close(self) -> None:
         """Close in order."""
 
-    def end(self, how: Literal["fin", "rst"]) -> None:
-        """End the connection the way a fault wants it."""
-        if how == "fin":
-            self.close()
-        else:
-            self.abort(reset=True)
+    @abstractmethod
+    def forget(self) -> None:
+        """Be deaf and dumb from now on, as if the connection had never been."""
 
-    def later(self, delay_s: float, act: Callable[[], None]) -> None:
+    def go_away(self) -> None:
+        """Say that no new request is welcome, where the protocol has words for it."""
+
+    def end(self, how: Literal["fin", "rst", "goaway", "forget"]) -> None:
+        """End the connection the way a fault wants it."""
+        match how:
+            case "rst":
+                self.abort(reset=True)
+            case "forget":
+                self.forget()
+            case _:
+                if how == "goaway":
+                    self.go_away()
+                self.close()
+
+    def used(self) -> None:
+        """Let the idle limit begin anew."""
+        if self._idle is not None:
+            self._idle.cancel()
+            self._timers.discard(self._idle)
+            self._idle = None
+        if self.core.faults.idle_s is not None and self.is_open:
+            self._idle = self.later(self.core.faults.idle_s, lambda: self.end(self.core.faults.idle_end))
+
+    def later(self, delay_s: float, act: Callable[[], None]) -> asyncio.TimerHandle:
         """Call ``act`` after ``delay_s`` seconds, but never on a connection that is gone."""
 
         def fire() -> None:
@@ -58,6 +84,7 @@ class Served:
 
         timer = asyncio.get_running_loop().call_later(delay_s, fire)
         self._timers.add(timer)
+        return timer
 
     def when_due(self, faults: Faults, act: Callable[[], None]) -> None:
         """Answer now, after the delay, or when the test says so."""
@@ -83,6 +110,7 @@ class Served:
     def was_last_answer(self) -> bool:
         """Count an answer, and tell whether the connection may give no other."""
         self.answers += 1
+        self.used()
         limit = self.core.faults.close_after
         return limit is not None and self.answers >= limit
 
@@ -118,6 +146,7 @@ class Connection(Served, asyncio.Protocol):
                     bool(tls.session_reused),
                 )
             )
+        self.used()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -143,6 +172,16 @@ class Connection(Served, asyncio.Protocol):
         if reset:
             linger_not(self._transport.get_extra_info("socket"))
         self._transport.abort()
+
+    def forget(self) -> None:
+        if self._transport is not None:
+            deafen(self._transport.get_extra_info("socket"))
+
+
+def deafen(sock: socket.socket | TransportSocket) -> None:
+    """Let the kernel drop whatever comes to a socket, so that not even an acknowledgement goes out."""
+    drop = ctypes.create_string_buffer(struct.pack("HBBI", RETURN, 0, 0, 0))  # one instruction: keep 0 octets
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(drop)))
 
 
 def linger_not(sock: socket.socket | TransportSocket) -> None:

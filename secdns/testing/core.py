@@ -76,6 +76,8 @@ class Core:
     def reply(self, faults: Faults, seen: Seen) -> bytes:
         """Give the reply as ``faults`` want it."""
         reply = self.answer(seen.wire)
+        if faults.keepalive is not None and seen.scheme in ("tls", "tcp"):
+            reply = _with_keepalive(seen.wire, reply, faults.keepalive)
         if self.padding and seen.scheme not in ("udp", "tcp"):
             reply = _padded(seen.wire, reply)
         return spoil(faults, seen, reply)
@@ -91,4 +93,13 @@ def _padded(query: bytes, reply: bytes) -> bytes:
         return reply
     missing = -(len(reply) + 4) % PADDING_BLOCK
     options = (*message.edns.options, (int(EDNSOption.PADDING), bytes(missing)))
+    return dataclasses.replace(message, edns=dataclasses.replace(message.edns, options=options)).to_wire()
+
+
+def _with_keepalive(query: bytes, reply: bytes, timeout: int) -> bytes:
+    """Say how long a client may be quiet, if it asked (RFC 7828 §3.3.2), else give the reply as it is."""
+    asked, message = Message.parse(query).edns, Message.parse(reply)
+    if asked is None or asked.option(EDNSOption.TCP_KEEPALIVE) is None or message.edns is None:
+        return reply
+    options = (*message.edns.options, (int(EDNSOption.TCP_KEEPALIVE), timeout.to_bytes(2)))
     return dataclasses.replace(message, edns=dataclasses.replace(message.edns, options=options)).to_wire()

@@ -126,6 +126,10 @@ class HTTPConnection(Connection):
             del self._streams[refused]
         self._closes = True
 
+    def go_away(self) -> None:
+        self._flush()
+        self.write(GoAwayFrame(0, last_stream_id=_NO_LIMIT, error_code=0).serialize())
+
     def _respond(self, stream: int, faults: Faults, reply: bytes) -> None:
         if not self.is_open or (response := self._streams.get(stream)) is None:
             return

@@ -96,6 +96,10 @@ class HTTP3Connection(QUICConnection):
         for refused in [number for number in self._streams if number >= self._last]:
             del self._streams[refused]
 
+    def go_away(self) -> None:
+        self._control(encode_frame(FrameType.GOAWAY, _varint(_NO_LIMIT - 4)))
+        self.transmit()
+
     def _respond(self, stream: int, faults: Faults, reply: bytes) -> None:
         if not self.is_open or stream not in self._streams:
             return

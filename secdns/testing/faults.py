@@ -82,6 +82,10 @@ class Faults:
     drop_connections: bool = False  # accept, then close at once
     stall_connections: bool = False  # accept, then say nothing: no TLS handshake, no answer
     close_after: int | None = None  # answers a connection gives before it is closed
+    idle_s: float | None = None  # a connection that was given no answer for so long ends as ``idle_end`` says
+    # "forget": without a word, and deaf to what comes, its acknowledgement included; Linux only, over TCP
+    idle_end: Literal["fin", "rst", "goaway", "forget"] = "fin"
+    keepalive: int | None = None  # TIMEOUT of edns-tcp-keepalive, in 100 ms, for who asks over TCP or TLS
     close_mid: Literal["fin", "rst"] | None = None  # end the connection instead of answering
     close_mid_octets: int = 0  # how many octets of the answer (HTTP: of the body) still go out first
 

@@ -83,6 +83,10 @@ class QUICConnection(Served, QuicConnectionProtocol, ABC):
     def abort(self, *, reset: bool = False) -> None:
         self.close(QuicErrorCode.INTERNAL_ERROR if reset else self.NO_ERROR)
 
+    def forget(self) -> None:
+        self._fate = "stall"
+        self.finish()
+
     def close(self, error_code: int = QuicErrorCode.NO_ERROR, reason_phrase: str = "") -> None:
         """Close with CONNECTION_CLOSE; nothing of the connection is left then."""
         self._closes = True
@@ -126,6 +130,7 @@ class QUICConnection(Served, QuicConnectionProtocol, ABC):
         if isinstance(event, HandshakeCompleted):
             self._is_finished = True
             self.core.open.add(self)
+            self.used()
             self.core.handshakes.append(
                 Handshake(
                     self.scheme,

@@ -151,6 +151,11 @@ class FakeUpstream:
         for sock in [sock for sock in self._sockets if sock.type == socket.SOCK_DGRAM]:
             self._close(sock)
 
+    def forget_connections(self) -> None:
+        """Be deaf and dumb on every connection of now, as if a NAT on the way had lost them (Linux only)."""
+        for connection in list(self._core.open):
+            connection.forget()
+
     # what a test looks at
 
     @property
