@@ -26,9 +26,10 @@ class Facts:
     """What is known about the connection in use, or the last one; None where it cannot be told.
 
     ``handshakes`` and ``exchanges`` count over the life of the transport; ``idle_limit_s`` is how
-    long the upstream lets a connection idle, where it said so. ``handshake_s`` is how long it took
-    until the connection could be used, TCP and TLS or QUIC together; ``certificate`` is the
-    upstream's own in DER; ``key_exchange`` is the group that the session keys came from.
+    long the upstream lets a connection idle, where it said so or was seen to close or forget one.
+    ``handshake_s`` is how long it took until the connection could be used, TCP and TLS or QUIC
+    together; ``certificate`` is the upstream's own in DER; ``key_exchange`` is the group that the
+    session keys came from.
     """
 
     alpn: str | None = None

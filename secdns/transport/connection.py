@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import sys
 from abc import abstractmethod
 from typing import Final, TypeVar, cast
 
@@ -22,6 +23,8 @@ MAX_WORDLESS: Final = 64 * 1024  # octets of TLS in a row with none for us; a re
 # Octets a turn: what one callback may have to look at (fault F33). Not less: the listener takes 64 queries
 # a turn, and their answers, padded to 468 octets, must fit or a flood piles them up.
 RECEIVE_SIZE: Final = 32 * 1024
+TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+UNACKED_AT: Final = 24  # offset of tcpi_unacked, which counts segments, in the kernel's ``struct tcp_info``
 RECORD_SIZE: Final = 16 * 1024  # plaintext of one TLS record at most (RFC 8446 §5.1)
 
 
@@ -81,6 +84,15 @@ class Connection(Conversation, asyncio.BufferedProtocol):
             self.fail(ConnectionLost(f"connection to {self.peer} broke: {error.reason or error}"))
             return
         self._write_out(transport)
+
+    def is_unacknowledged(self) -> bool:
+        transport = self._transport
+        if transport is None or TCP_INFO is None:
+            return False
+        if transport.get_write_buffer_size():
+            return True
+        info = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, TCP_INFO, UNACKED_AT + 4)
+        return any(info[UNACKED_AT:])
 
     def heard_answer(self) -> None:
         """Note the first answer: from now on the connection is known to be good."""

@@ -12,13 +12,27 @@ from secdns.errors import ConnectError, ConnectionLost, DeadlineExceeded, Transp
 from secdns.transport import Facts, Waiter
 
 IDLE_S: Final = 10.0  # then we close: keepalives wake radios, and a ticket makes reconnecting cheap
+IDLE_SHARE: Final = 0.8  # of the peer's own idle limit; we close before it does
+QUIET_S: Final = 1.0  # after such a pause the peer, or a NAT on the way, may have forgotten us (fault F2)
+DOUBT_S: Final = 0.5  # without a sign of life after it; then a fresh connection is the better bet
+DOUBT_ROUNDS: Final = 3.0  # of a handshake are doubted at least: the peer may be far away …
+MAX_DOUBT_S: Final = 1.2  # … but not so long that no time is left to ask again
+PATIENT: Final = 3.0  # times the doubt, where only one of both speaks for it: the pause or the missing echo
 MAX_MISSES: Final = 2  # deadlines missed in a row with nothing received: the peer is gone (threat R8)
 OVERDUE_S: Final = 5.0  # a timer this late was stopped with the whole program, no busy machine explains it
 NEVER: Final = float("inf")
 
 
 class Owner:
-    """What a connection tells whoever opened it."""
+    """What a connection tells whoever opened it, and hears of the connections before it."""
+
+    @property
+    def idle_limit_s(self) -> float | None:
+        """How long the upstream was seen to bear a quiet connection; None if that is not known."""
+        return None
+
+    def forgotten(self, quiet_s: float) -> None:
+        """Take note that a pause was long enough for a connection to vanish without a word."""
 
     def retired(self, connection: "Conversation") -> None:
         """Take no new queries to this connection."""
@@ -52,10 +66,17 @@ class Conversation:
         self.ready: asyncio.Future[None] = self.loop.create_future()
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self._owner = owner
+        self.told_limit_s: float | None = None  # how long the peer said that we may be quiet
+        self.quiet_s = 0.0  # how long we had been, with nothing owed, when the connection ended
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = NEVER
         self._misses = 0
-        self._heard_at = 0.0
+        self._heard_at = self.loop.time()  # a sign of life, whatever it said
+        self._used_at = self._heard_at  # an answer; before the first, when the connection opened or was begun
+        self._doubt_s = DOUBT_S
+        self._doubt_timer: asyncio.TimerHandle | None = None
+        self._doubted_at = 0.0
+        self._pause_s = 0.0  # how quiet it had been then
 
     # what a subclass says
 
@@ -89,9 +110,21 @@ class Conversation:
     def close(self) -> None:
         """End politely: say so to the peer, then close."""
 
+    @abstractmethod
+    def is_unacknowledged(self) -> bool:
+        """Tell whether the other end has yet to say that it received what we sent; False if unknown."""
+
+    @property
+    def idle_limit_s(self) -> float | None:
+        """How long the peer bears a quiet connection, as it said or as was seen; None if unknown."""
+        known = [limit for limit in (self.told_limit_s, self._owner.idle_limit_s) if limit is not None]
+        return min(known, default=None)
+
     @property
     def idle_s(self) -> float:
-        return IDLE_S
+        """How long we let the connection be quiet before we close it."""
+        limit_s = self.idle_limit_s
+        return IDLE_S if limit_s is None else min(IDLE_S, IDLE_SHARE * limit_s)
 
     # what a subclass uses
 
@@ -101,6 +134,12 @@ class Conversation:
             self._alarm.cancel()
         self._alarm_at = deadline
         self._alarm = self.loop.call_at(deadline, self._on_alarm)
+
+    def doubt(self) -> None:
+        """Look soon whether the peer is still there. Call it with each query unless that is under way."""
+        self._doubted_at = self.loop.time()
+        self._pause_s = self._doubted_at - self._heard_at
+        self._doubt_timer = self.loop.call_at(self._doubted_at + self._doubt_s, self._on_doubt)
 
     def retire(self) -> None:
         """Take no new queries; end as soon as nothing is unanswered."""
@@ -118,8 +157,10 @@ class Conversation:
     def _open(self) -> None:
         """Begin: the peer is who it should be."""
         self.accepting = True
-        self._heard_at = self.loop.time()
-        self.watch(self._heard_at + self.idle_s)
+        now = self.loop.time()
+        self._doubt_s = min(max(DOUBT_S, DOUBT_ROUNDS * (now - self._used_at)), MAX_DOUBT_S)
+        self._heard_at = self._used_at = now
+        self.watch(now + self.idle_s)
         self.opened()
         if not self.ready.done():
             self.ready.set_result(None)
@@ -134,9 +175,12 @@ class Conversation:
         if self.error is not None:
             return self.error
         self.error = error
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+        if self.answered and self.is_drained():
+            self.quiet_s = self.loop.time() - self._used_at
+        for timer in (self._alarm, self._doubt_timer):
+            if timer is not None:
+                timer.cancel()
+        self._alarm = self._doubt_timer = None
         self._alarm_at = NEVER
         if not self.ready.done():
             cannot: TransportError = error
@@ -176,10 +220,37 @@ class Conversation:
             self.watch(next_at)
         elif self._alarm_at < NEVER:
             pass  # who heard of a failure has asked again
-        elif not self.accepting or now >= self._heard_at + self.idle_s:
+        elif not self.accepting or now >= self._used_at + self.idle_s:
             self.close()
         else:
-            self.watch(self._heard_at + self.idle_s)
+            self.watch(self._used_at + self.idle_s)
+
+    def _on_doubt(self) -> None:
+        """End a connection that has vanished, so that its queries can be sent again in time (fault F2).
+
+        A pause before the query and no echo to it are two signs of that. With both the doubt is
+        short; with one of them it is long, for names are slow and octets get lost; with neither
+        there is none.
+        """
+        self._doubt_timer = None
+        now = self.loop.time()
+        is_unheard, is_awaited = self.is_unacknowledged(), not self.is_drained()
+        if self._heard_at > self._doubted_at:
+            if is_awaited or is_unheard:
+                self.doubt()
+                self._pause_s = 0.0
+            return
+        is_paused = self._pause_s >= QUIET_S
+        if not is_unheard and not (is_paused and is_awaited):
+            return
+        until = self._doubted_at + self._doubt_s * (1.0 if is_paused and is_unheard else PATIENT)
+        if now < until:
+            self._doubt_timer = self.loop.call_at(until, self._on_doubt)
+            return
+        if is_paused and is_unheard:
+            self._owner.forgotten(self._pause_s)
+        self._used_at = now  # that we end it ourselves says nothing of what the peer bears
+        self.fail(ConnectionLost(f"{self.peer} fell silent"))
 
 
 def again(error: TransportError) -> TransportError:

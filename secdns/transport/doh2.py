@@ -170,6 +170,8 @@ class DoH2Connection(Connection):
             self._queue.append(request)
         if deadline < self._alarm_at:
             self.watch(deadline)
+        if self._doubt_timer is None:
+            self.doubt()
         if self._link.quota is not None and self.asked >= self._link.quota:
             self.retire()
         return request
@@ -339,6 +341,7 @@ class DoH2Connection(Connection):
         if not self.answered:
             self.heard_answer()
         self.answered += 1
+        self._used_at = self._heard_at
         self._noise = max(self._noise - NOISE_CREDIT, 0)
         self._take(request.stream)  # only now: who is taken hears nothing of what went wrong before
         if request.sent < len(request.body):  # answered before it was asked in full

@@ -111,6 +111,8 @@ class DoTConnection(Connection):
         unsent.append(_PREFIX.pack(len(query), number) + query[2:])
         if deadline < self._alarm_at:
             self.watch(deadline)
+        if self._doubt_timer is None:
+            self.doubt()
         if self._link.quota is not None and self.asked >= self._link.quota:
             self.retire()
         return True
@@ -189,6 +191,7 @@ class DoTConnection(Connection):
                 self.heard_answer()
                 self._link.answers()
             self.answered += answered
+            self._used_at = self._heard_at
             self._excess = max(self._excess - answered, 0)
         if not self.accepting and self.is_drained():
             self.close()

@@ -25,6 +25,9 @@ MAX_WAITING: Final = 1000  # queries that wait for a connection (threat R7)
 MAX_RETIRED: Final = 16  # connections that only finish what they have
 MAX_QUOTA: Final = 8  # answers before a close that are few enough to be a habit of the upstream
 QUOTA_LIFE_S: Final = 60.0
+MIN_HABIT_S: Final = 0.5  # of quiet before a close; less has other reasons
+ALIKE: Final = 0.1  # share by which two such times may differ
+HABIT_LIFE_S: Final = 600.0  # then an upstream may show anew how long it bears a quiet connection
 
 C = TypeVar("C", bound=Conversation)
 Connect = Callable[[Owner, float], Awaitable[C]]
@@ -53,6 +56,9 @@ class Link(Owner, Generic[C]):
         self._last_error: TransportError | None = None
         self._next_at = 0.0  # event-loop time before which nothing is dialled
         self._quota_until = 0.0
+        self._closed_after_s = 0.0  # of quiet, the last time that the upstream closed
+        self._idle_limit_s: float | None = None
+        self._idle_limit_until = 0.0
         self._is_closed = False
 
     async def wait(self, deadline: float) -> C:
@@ -108,6 +114,21 @@ class Link(Owner, Generic[C]):
         elif connection.was_cut_short and connection.answered <= MAX_QUOTA:
             self.quota = connection.answered
             self._quota_until = connection.loop.time() + QUOTA_LIFE_S
+        elif connection.quiet_s >= MIN_HABIT_S:
+            last_s, self._closed_after_s = self._closed_after_s, connection.quiet_s
+            if abs(connection.quiet_s - last_s) <= ALIKE * last_s:  # once may be chance, twice is a habit
+                self.forgotten(min(connection.quiet_s, last_s))
+
+    @property
+    def idle_limit_s(self) -> float | None:
+        if self._idle_limit_until <= asyncio.get_running_loop().time():
+            self._idle_limit_s = None
+        return self._idle_limit_s
+
+    def forgotten(self, quiet_s: float) -> None:
+        known_s = self.idle_limit_s
+        self._idle_limit_s = quiet_s if known_s is None else min(known_s, quiet_s)
+        self._idle_limit_until = asyncio.get_running_loop().time() + HABIT_LIFE_S
 
     def answers(self) -> None:
         """Take note that the upstream answers: it has no failures any more."""
@@ -140,6 +161,7 @@ class Link(Owner, Generic[C]):
         self.forgive()
         self.quota = None
         self.alt_svc = None  # an offer holds on the network where it was made (RFC 7838 §2.2)
+        self._closed_after_s = self._idle_limit_until = 0.0
         if self._opening is not None:
             self._opening.cancel()
             self._opening = None
@@ -165,6 +187,7 @@ class Link(Owner, Generic[C]):
             alt_svc=self.alt_svc,
             handshake_s=self.handshake_s,
             is_open=connection.error is None,
+            idle_limit_s=connection.idle_limit_s,
         )
 
     async def aclose(self) -> None:

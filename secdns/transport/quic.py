@@ -54,7 +54,6 @@ MAX_QUEUED: Final = 256  # queries that wait for a stream (threat R7)
 SPILL_S: Final = 0.05  # without a free stream; then the next connection is better
 LOW_CREDIT: Final = 16  # streams left of those that the server allows …
 STALE_CREDIT: Final = 64  # … and over since it last allowed more: it has stopped doing so
-IDLE_SHARE: Final = 0.8  # of the server's idle limit; we close before it does
 CLIENT_STREAM: Final = 0  # of ``stream & 3``: opened by the client, in both directions (RFC 9000 §2.1)
 
 
@@ -153,6 +152,8 @@ class QUICConversation(Conversation, Generic[R]):
             self.flush_soon()
         if deadline < self._alarm_at:
             self.watch(deadline)
+        if self._doubt_timer is None:
+            self.doubt()
         if self._is_worn_out() or (self.link.quota is not None and self.asked >= self.link.quota):
             self.retire()
         return request
@@ -222,6 +223,7 @@ class QUICConversation(Conversation, Generic[R]):
     def heard_answer(self) -> None:
         """Note that a query was answered, well or not."""
         self.answered += 1
+        self._used_at = self._heard_at
         if self._leaf is not None:
             self._identity.keep(self.quic, self._leaf)
 
@@ -289,14 +291,11 @@ class QUICConversation(Conversation, Generic[R]):
             cipher=self.quic.cipher,
             peer=self.peer,
             resumed=self._was_resumed,
-            idle_limit_s=self.quic.idle_limit_s,
             certificate=None if self._leaf is None else self._leaf.public_bytes(Encoding.DER),
         )
 
-    @property
-    def idle_s(self) -> float:
-        limit = self.quic.idle_limit_s
-        return super().idle_s if not limit else min(super().idle_s, IDLE_SHARE * limit)
+    def is_unacknowledged(self) -> bool:
+        return self.quic.is_unacknowledged
 
     def attach(self, opened: socket.socket) -> None:
         """Begin on a connected socket, which is ours from now on."""
@@ -429,6 +428,7 @@ class QUICConversation(Conversation, Generic[R]):
             self.fail(failure, QuicErrorCode.PROTOCOL_VIOLATION)
             return
         if self.quic.packets != packets:
+            self._heard_at = now
             self._refusals = 0
             if self.quic.packets - self._spoke_at > MAX_WORDLESS:
                 self.fail(ConnectionLost(f"{self.peer} floods us with packets that say nothing"))
@@ -479,6 +479,7 @@ class QUICConversation(Conversation, Generic[R]):
             return
         self._is_open = True
         self._was_resumed = event.session_resumed
+        self.told_limit_s = self.quic.idle_limit_s or None
         self._open()
 
     def _on_ending(self, ending: ConnectionTerminated) -> None:

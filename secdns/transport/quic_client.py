@@ -90,6 +90,11 @@ class Client(QuicConnection):
         return self._remote_max_idle_timeout
 
     @property
+    def is_unacknowledged(self) -> bool:
+        """Tell whether the peer has yet to acknowledge something."""
+        return any(space.ack_eliciting_in_flight for space in self._loss.spaces)
+
+    @property
     def ending(self) -> ConnectionTerminated | None:
         """Why the connection is coming to its end, as soon as that is known."""
         return self._close_event

@@ -8,6 +8,7 @@ from secdns.dns import name
 from secdns.dns.edns import EDNS, pad
 from secdns.dns.message import Message, make_query
 from secdns.transport import Transport
+from secdns.transport.link import Linked
 
 PATIENCE_S: Final = 4.0  # no test waits for this long unless it fails
 ZONE: Final = {"example.test": {f"h{number}": {"A": f"192.0.2.{number % 250 + 1}"} for number in range(300)}}
@@ -36,6 +37,12 @@ async def ask(transport: Transport, number: int = 1, *, within_s: float = PATIEN
 
 def right_answer(number: int = 1) -> tuple[int, str]:
     return 0x4000 + number, f"192.0.2.{number % 250 + 1}"
+
+
+def is_open(transport: Transport) -> bool:
+    """Tell whether there is a connection that takes queries."""
+    assert isinstance(transport, Linked)
+    return transport._link.current is not None
 
 
 async def no_lookup(host: str, deadline: float) -> tuple[str, ...]:
