@@ -135,6 +135,16 @@ class Conversation:
         self._alarm_at = deadline
         self._alarm = self.loop.call_at(deadline, self._on_alarm)
 
+    def told(self, limit_s: float) -> None:
+        """Take note how long the peer says that we may be quiet; 0 asks us to go (RFC 7828 §3.2.2)."""
+        if limit_s > 0.0:
+            self.told_limit_s = limit_s
+            if (close_at := self.loop.time() + self.idle_s) < self._alarm_at:
+                self.watch(close_at)
+        else:
+            self.was_sent_away = True
+            self.retire()
+
     def doubt(self) -> None:
         """Look soon whether the peer is still there. Call it with each query unless that is under way."""
         self._doubted_at = self.loop.time()

@@ -1,6 +1,7 @@
 """Speak DNS over TLS (RFC 7858): one connection, queries pipelined, answers in any order (RFC 7766 §7).
 
-All queries of one turn of the event loop leave in one write. An ID is taken again only after
+All queries of one turn of the event loop leave in one write. The first query on a connection also asks
+how long that may be quiet (RFC 7828); the others cost nothing more for it. An ID is taken again only after
 its answer has come or the connection is closed (threat C3).
 """
 
@@ -11,9 +12,11 @@ from functools import partial
 from struct import Struct
 from typing import Final
 
-from secdns.dns.peek import reply_matches
+from secdns.dns.edns import options_from_wire, options_to_wire, padding_for
+from secdns.dns.peek import reply_matches, scan
 from secdns.endpoint import Endpoint
-from secdns.errors import ConnectionLost, Overloaded, ProtocolError
+from secdns.errors import ConnectionLost, FormatError, Overloaded, ProtocolError
+from secdns.iana import EDNSOption
 from secdns.transport import Lookup, Waiter
 from secdns.transport.connection import Connection
 from secdns.transport.conversation import Owner
@@ -80,6 +83,7 @@ class DoTConnection(Connection):
         self._outstanding: dict[int, Entry] = {}
         self._unsent: list[bytes] = []
         self._partial = b""
+        self._asks_keepalive = -1  # ID of the query whose answer may say how long we may be quiet, or -1
         # A walk through all 65,536 IDs from a random start in steps of a random odd number
         self._id = secrets.randbelow(IDS)
         self._step = secrets.randbelow(IDS) | 1
@@ -103,8 +107,11 @@ class DoTConnection(Connection):
         number = self._id = (self._id + self._step) & 0xFFFF
         while number in outstanding:
             number = self._id = (number + self._step) & 0xFFFF
-        self.asked += 1
         outstanding[number] = (waiter, deadline, query)
+        if not self.asked:
+            self._asks_keepalive = number
+            query = with_keepalive(query)
+        self.asked += 1
         unsent = self._unsent
         if not unsent:
             self.loop.call_soon(self._flush)
@@ -152,6 +159,8 @@ class DoTConnection(Connection):
     def received(self, data: bytes) -> None:
         if self._partial:
             data = self._partial + data
+        if self._asks_keepalive >= 0:
+            self._look_for_keepalive(data)
         take = self._outstanding.pop
         unpack = _PREFIX.unpack_from
         answered = 0
@@ -196,6 +205,51 @@ class DoTConnection(Connection):
         if not self.accepting and self.is_drained():
             self.close()
 
+    def _look_for_keepalive(self, data: bytes) -> None:
+        """Obey the answer to the query that asked for it, if that is among these messages."""
+        at = 0
+        while len(data) - at >= 4:
+            size, number = _PREFIX.unpack_from(data, at)
+            stop = at + 2 + size
+            if number == self._asks_keepalive and stop <= len(data):
+                self._asks_keepalive = -1
+                limit_s = keepalive_in(data[at + 2 : stop])
+                if limit_s is not None and reply_matches(self._outstanding[number][2], data[at + 2 : stop]):
+                    self.told(limit_s)
+                return
+            at = stop
+
     def unanswered(self) -> Iterable[tuple[int, Waiter, float]]:
         for number, (future, deadline, _) in self._outstanding.items():
             yield number, future, deadline
+
+
+def with_keepalive(query: bytes) -> bytes:
+    """Give the query with an empty edns-tcp-keepalive option, padded as it was (RFC 7828 §3.2.1).
+
+    A query that is not well formed or has no OPT record comes back as it is.
+    """
+    try:
+        opt = scan(query).opt
+        options = () if opt is None else options_from_wire(query[opt.fields + 10 : opt.end])
+    except FormatError:
+        return query
+    if opt is None:
+        return query
+    others = tuple(option for option in options if option[0] != EDNSOption.PADDING)
+    rdata = options_to_wire((*others, (EDNSOption.TCP_KEEPALIVE, b"")))
+    head, tail = query[: opt.fields + 8], query[opt.end :]
+    if len(others) < len(options):
+        rdata += padding_for(len(head) + 2 + len(rdata) + len(tail))
+    return head + len(rdata).to_bytes(2) + rdata + tail
+
+
+def keepalive_in(answer: bytes) -> float | None:
+    """Give the seconds of an answer's edns-tcp-keepalive option (RFC 7828 §3.1), or None if it has none."""
+    try:
+        opt = scan(answer).opt
+        options = () if opt is None else options_from_wire(answer[opt.fields + 10 : opt.end])
+    except FormatError:
+        return None  # for whoever reads it to find out
+    timeout = next((data for code, data in options if code == EDNSOption.TCP_KEEPALIVE), b"")
+    return int.from_bytes(timeout) / 10 if len(timeout) == 2 else None

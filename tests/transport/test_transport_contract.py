@@ -55,8 +55,11 @@ async def test_answer_comes_with_the_querys_id(scheme: str, up: FakeUpstream, re
 async def test_query_goes_out_octet_for_octet_but_for_the_id(
     scheme: str, up: FakeUpstream, reach: Reach
 ) -> None:
-    await ask(reach(up.endpoint(scheme)), 7)
-    assert [seen.wire[2:] for seen in up.queries] == [query_for(7)[2:]]
+    transport = reach(up.endpoint(scheme))
+    for number in (6, 7):  # over TLS the first has a question of the transport's own besides (RFC 7828)
+        await ask(transport, number)
+    assert up.queries[1].wire[2:] == query_for(7)[2:]
+    assert scheme == "tls" or up.queries[0].wire[2:] == query_for(6)[2:]
 
 
 @every_scheme
