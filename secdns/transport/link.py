@@ -26,7 +26,7 @@ MAX_RETIRED: Final = 16  # connections that only finish what they have
 MAX_QUOTA: Final = 8  # answers before a close that are few enough to be a habit of the upstream
 QUOTA_LIFE_S: Final = 60.0
 MIN_HABIT_S: Final = 0.5  # of quiet before a close; less has other reasons
-ALIKE: Final = 0.1  # share by which two such times may differ
+ALIKE: Final = 0.5  # of the shorter of two such times, by which they may differ: servers look now and then
 HABIT_LIFE_S: Final = 600.0  # then an upstream may show anew how long it bears a quiet connection
 
 C = TypeVar("C", bound=Conversation)
@@ -116,8 +116,9 @@ class Link(Owner, Generic[C]):
             self._quota_until = connection.loop.time() + QUOTA_LIFE_S
         elif connection.quiet_s >= MIN_HABIT_S:
             last_s, self._closed_after_s = self._closed_after_s, connection.quiet_s
-            if abs(connection.quiet_s - last_s) <= ALIKE * last_s:  # once may be chance, twice is a habit
-                self.forgotten(min(connection.quiet_s, last_s))
+            shorter_s = min(connection.quiet_s, last_s)
+            if abs(connection.quiet_s - last_s) <= ALIKE * shorter_s:  # once may be chance, twice is a habit
+                self.forgotten(shorter_s)
 
     @property
     def idle_limit_s(self) -> float | None:

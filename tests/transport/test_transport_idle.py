@@ -63,7 +63,7 @@ async def test_upstream_that_closes_quiet_connections_twice_alike_does_not_get_t
     up.faults.idle_end = end
     await closed_by_upstream(transport, up, warp, 4.0)
     assert transport.facts().idle_limit_s == TOLD_S[scheme]  # that may have been chance
-    await closed_by_upstream(transport, up, warp, 4.2)
+    await closed_by_upstream(transport, up, warp, 5.0)
     limit_s = transport.facts().idle_limit_s
     assert limit_s is not None
     assert 3.9 < limit_s < 4.1  # the smaller of both
@@ -77,7 +77,7 @@ async def test_one_close_is_no_habit_nor_are_two_unlike_or_at_once_F1(
     scheme: str, up: FakeUpstream, reach: Reach, warp: Warp
 ) -> None:
     transport = reach(up.endpoint(scheme))
-    for after_s in (3.0, 6.0, 4.0, 0.3, 0.3, 5.0):
+    for after_s in (3.0, 6.0, 2.0, 0.3, 0.3, 5.0):
         await closed_by_upstream(transport, up, warp, after_s)
     assert transport.facts().idle_limit_s == TOLD_S[scheme]
 
