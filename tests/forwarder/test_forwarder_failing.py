@@ -45,7 +45,12 @@ HTTP_FAULTS: dict[str, tuple[dict[str, Any], bool]] = {
 }
 EVERY = [
     pytest.param(scheme, *fault, id=f"{scheme} {name}")
-    for scheme, faults in (("tls", FAULTS), ("https", FAULTS | HTTP_FAULTS))
+    for scheme, faults in (
+        ("tls", FAULTS),
+        ("https", FAULTS | HTTP_FAULTS),
+        ("quic", FAULTS),
+        ("h3", FAULTS | HTTP_FAULTS),
+    )
     for name, fault in faults.items()
 ]
 
@@ -64,7 +69,7 @@ async def test_one_upstream_that_fails_is_servfail_with_its_name_and_reason_in_t
     stage = play(table(up, "mine", scheme))
     up.faults = Faults(**faults)
     replies = submit(stage, query(WWW))
-    took_s = await warp.pass_until(lambda: replies, step_s=0.1 if takes_time else 0.002)
+    took_s = await warp.pass_until(lambda: replies, step_s=0.02 if takes_time else 0.002)
     assert took_s < DEADLINE_S
     reply = only(replies)
     assert reply.rcode in (RCode.SERVFAIL, faults.get("rcode"))

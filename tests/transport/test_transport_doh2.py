@@ -217,16 +217,6 @@ async def test_body_of_65535_octets_is_taken_time_and_again(reach: Reach) -> Non
         assert up.connections["https"] == 1
 
 
-async def test_trickling_body_is_cut_at_the_deadline_F8_E10(up: FakeUpstream, reach: Reach) -> None:
-    up.faults.drip_s = 0.02
-    transport = reach(up.endpoint("https"))
-    with pytest.raises(DeadlineExceeded):
-        await ask(transport, within_s=0.3)
-    up.faults.drip_s = 0.0
-    assert await ask(transport, 2) == right_answer(2)
-    assert up.connections["https"] == 1
-
-
 async def test_body_in_too_many_pieces_is_refused_M14(up: FakeUpstream, reach: Reach) -> None:
     up.faults.drip_s, up.faults.body = 0.0001, bytes(500)
     with pytest.raises(ProtocolError, match="pieces"):
@@ -316,15 +306,6 @@ async def test_goaway_with_last_stream_0_gives_all_back_F4(up: FakeUpstream, rea
     got = await asyncio.gather(*waiting, ask(transport, 6), return_exceptions=True)
     assert {type(result) for result in got} == {ConnectionLost}
     assert await ask(transport, 7) == right_answer(7)
-
-
-async def test_max_concurrent_streams_of_one_is_obeyed_F28_R7(up: FakeUpstream, reach: Reach) -> None:
-    up.faults.max_concurrent_streams = 1
-    transport = reach(up.endpoint("https"))
-    await ask(transport)
-    got = await asyncio.gather(*(ask(transport, number) for number in range(100)))
-    assert got == [right_answer(number) for number in range(100)]
-    assert up.connections["https"] == 1
 
 
 async def test_max_concurrent_streams_may_change_while_running_R7_F28(up: FakeUpstream, reach: Reach) -> None:

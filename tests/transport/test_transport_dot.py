@@ -130,17 +130,6 @@ async def test_id_of_an_unanswered_query_is_not_used_again_C3(
     assert (len(taken) > 1) is (every == 10)
 
 
-async def test_late_answer_reaches_nobody_C3_F27(up: FakeUpstream, reach: Reach) -> None:
-    transport = reach(up.endpoint("tls"))
-    up.faults.hold, up.faults.times = True, 1
-    with pytest.raises(DeadlineExceeded):
-        await ask(transport, 1, within_s=0.05)
-    up.release()
-    for number in range(2, 10):
-        assert await ask(transport, number) == right_answer(number)
-    assert up.connections["tls"] == 1
-
-
 async def test_answer_to_one_query_under_the_id_of_another_reaches_nobody_C3(
     quick: FakeUpstream, reach: Reach
 ) -> None:

@@ -23,7 +23,7 @@ from tests.transport.support import ENCRYPTED, deadline_in, no_lookup, query_for
 __all__ = ["warp"]  # a fixture
 
 every_encrypted = pytest.mark.parametrize("scheme", ENCRYPTED)
-STEP_S = 0.01
+STEP_S = 0.005  # for a millisecond at least; the kernel may take 40 to acknowledge
 GRACE_S = 0.3  # for handshakes and steps of the clock
 FORGETFUL_S = 4.0
 

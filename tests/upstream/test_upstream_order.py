@@ -20,8 +20,10 @@ from secdns.errors import (
 from secdns.iana import EDE, RCode
 from secdns.testing import FakeUpstream, Faults
 from secdns.upstream import UpstreamGroup
+from secdns.upstream.member import FIRST_BACKOFF_S
 from secdns.upstream.roundtrip import MAX_PATIENCE_S as HEDGE_S
 from tests.loop import Warp, turns, wait_until
+from tests.transport.support import ENCRYPTED
 from tests.upstream.asking import Answer, Asking, PlayedTransport
 from tests.upstream.conftest import Gather
 
@@ -123,7 +125,7 @@ async def test_second_is_asked_at_once_when_the_first_fails_F1_F7_F27(
     assert len(b.queries) == 1
 
 
-@pytest.mark.parametrize("scheme", ["tls", "https"])
+@pytest.mark.parametrize("scheme", ENCRYPTED)
 @pytest.mark.parametrize("how", ["rst", "fin"])
 async def test_pooled_connection_that_died_costs_one_retry_on_a_fresh_one_F1(
     scheme: str, how: str, a: FakeUpstream, b: FakeUpstream, gather: Gather
@@ -137,7 +139,7 @@ async def test_pooled_connection_that_died_costs_one_retry_on_a_fresh_one_F1(
     assert group.members[0].failures == 0
 
 
-@pytest.mark.parametrize("scheme", ["tls", "https"])
+@pytest.mark.parametrize("scheme", ENCRYPTED)
 async def test_idle_connection_that_was_cut_costs_nobody_an_answer_F1_F12(
     scheme: str, a: FakeUpstream, gather: Gather
 ) -> None:
@@ -147,20 +149,41 @@ async def test_idle_connection_that_was_cut_costs_nobody_an_answer_F1_F12(
     assert await Asking(group).address() == 2
 
 
+@pytest.mark.parametrize("scheme", ["https", "h3"])
 @pytest.mark.parametrize("goaway", ["graceful", "refuse", "zero"])
-async def test_goaway_costs_nobody_an_answer_F4(goaway: Any, a: FakeUpstream, gather: Gather) -> None:
-    group = gather(a.endpoint("https"))
+async def test_goaway_costs_nobody_an_answer_F4(
+    scheme: str, goaway: Any, a: FakeUpstream, gather: Gather
+) -> None:
+    group = gather(a.endpoint(scheme))
     await Asking(group, 0).address()
     a.faults = Faults(goaway=goaway, times=1)
     asked = [Asking(group, number) for number in range(30)]
     assert [await asking.address() for asking in asked] == [number + 1 for number in range(30)]
-    assert a.connections["https"] == 2
+    assert a.connections[scheme] == 2
 
 
-async def test_refused_stream_is_asked_once_more_and_another_reset_goes_to_the_next_F5(
-    a: FakeUpstream, b: FakeUpstream, gather: Gather
+@pytest.mark.parametrize("oddity", ["fin", "two", "zero", "short", "keepalive", "uni", "both-ways"])
+async def test_second_is_asked_at_once_when_the_first_breaks_dns_over_quic_F29(
+    oddity: Any, a: FakeUpstream, b: FakeUpstream, gather: Gather, warp: Warp
 ) -> None:
-    group = gather(a.endpoint("https"), b.endpoint("https"))
+    group = gather(a.endpoint("quic"), b.endpoint("tls"))
+    for faults in (Faults(oddity=oddity), Faults(), Faults(oddity=oddity)):  # connecting and connected
+        a.faults = faults
+        asking = Asking(group)
+        assert await warp.pass_until(lambda asking=asking: asking.is_over) < HEDGE_S  # type: ignore[misc]
+        assert await asking.address() == 2
+        await warp.rest(2 * FIRST_BACKOFF_S)
+    assert len(a.queries) == (
+        5 if oddity in ("uni", "both-ways") else 3
+    )  # whose fault these are is not known
+    assert len(b.queries) == 2
+
+
+@pytest.mark.parametrize("scheme", ["https", "h3"])
+async def test_refused_stream_is_asked_once_more_and_another_reset_goes_to_the_next_F5(
+    scheme: str, a: FakeUpstream, b: FakeUpstream, gather: Gather
+) -> None:
+    group = gather(a.endpoint(scheme), b.endpoint(scheme))
     await Asking(group, 0).address()
     a.faults = Faults(refuse_streams=True, times=1)
     assert await Asking(group).address() == 2
@@ -181,7 +204,7 @@ async def test_connection_that_dies_each_time_is_tried_twice_and_no_more_R9_9520
     assert a.connections["tls"] <= 3
 
 
-@pytest.mark.parametrize("scheme", ["tls", "https"])
+@pytest.mark.parametrize("scheme", ENCRYPTED)
 @pytest.mark.parametrize("close_after", [1, 3])
 async def test_upstream_that_closes_after_each_answer_costs_nobody_an_answer_F28(
     scheme: str, close_after: int, a: FakeUpstream, gather: Gather, warp: Warp
