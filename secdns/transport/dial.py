@@ -14,7 +14,9 @@ from secdns.transport import Lookup
 STAGGER_S: Final = 0.25  # head start of each address over the next (RFC 8305 §5, fault F35)
 HANDSHAKE_HEAD_START_S: Final = 1.0  # once TCP is open, the same: TLS needs one or two round trips more
 MAX_ADDRESSES: Final = 8  # sockets open at once for one connection
-USER_TIMEOUT_MS: Final = 5000  # unacknowledged octets end the connection (fault F2)
+# Unacknowledged octets end the connection (fault F2). There is no keepalive of TCP, which would begin after
+# 15 s: no query waits for so long, and a quiet connection is closed before.
+USER_TIMEOUT_MS: Final = 5000
 
 
 class Abortable(Protocol):

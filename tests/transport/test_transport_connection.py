@@ -176,6 +176,7 @@ async def test_flood_of_tickets_ends_the_connection_F33(scheme: str, servers: Se
 async def test_tcp_gives_up_what_is_not_acknowledged_for_5_seconds_F2() -> None:
     with dial.open_socket("127.0.0.1", socket.SOCK_STREAM) as opened:
         assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 5000
+        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0  # it wakes radios for nothing
 
 
 @every_encrypted

@@ -29,6 +29,7 @@ from secdns.upstream.member import (
 from secdns.upstream.roundtrip import FIRST_ANSWERS, MIN_PATIENCE_S
 from secdns.upstream.roundtrip import MAX_PATIENCE_S as HEDGE_S
 from tests.loop import PATIENCE_S, Warp, turns
+from tests.transport.support import ENCRYPTED
 from tests.upstream.asking import Answer, Asking, PlayedTransport
 from tests.upstream.conftest import Gather
 
@@ -205,6 +206,33 @@ async def test_half_open_connection_is_replaced_and_the_upstream_is_asked_again_
     await warp.advance(FIRST_BACKOFF_S * 1.2)
     assert await Asking(group, 3).address() == 4
     assert (a.connections["tls"], len(b.queries)) == (2, 2)
+
+
+@pytest.mark.parametrize("scheme", ENCRYPTED)
+async def test_connection_that_vanished_under_load_is_hedged_and_replaced_within_3_s_F2_R8(
+    scheme: str, a: FakeUpstream, b: FakeUpstream, gather: Gather, warp: Warp
+) -> None:
+    group = gather(a.endpoint(scheme), b.endpoint("tls"))
+
+    async def ask(number: int) -> None:
+        asking = Asking(group, number)
+        assert await warp.pass_until(lambda: asking.is_over, step_s=0.005) < HEDGE_S + 0.1
+        assert await asking.address() == number + 1
+
+    for number in range(3):
+        await ask(number)
+    a.forget_connections()
+    heard, lost_at = len(a.queries), warp.time()
+    while len(a.queries) == heard:
+        await ask(5)
+        await warp.rest(0.1)
+    assert warp.time() - lost_at < 3.0
+    assert a.connections[scheme] == 2
+    asked_b = len(b.queries)
+    await warp.rest(FIRST_BACKOFF_S)
+    for number in range(10):
+        await ask(number)
+    assert len(b.queries) == asked_b
 
 
 # Retry-After
