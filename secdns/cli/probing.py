@@ -297,7 +297,11 @@ def _offered(report: Report) -> Way | None:
         offer = read_alt_svc(seen.facts.alt_svc or "", way.endpoint.host)
     except FormatError:
         return None
-    return None if offer is None else replace(way, endpoint=replace(way.endpoint, scheme="h3", port=offer[0]))
+    if offer is None:
+        return None
+    return replace(
+        way, endpoint=replace(way.endpoint, scheme="h3", port=offer[0], origin_port=way.endpoint.port)
+    )
 
 
 def _has_route(endpoint: Endpoint) -> bool:
