@@ -219,7 +219,8 @@ def check_hashes(endpoint: Endpoint, chain: Sequence[bytes]) -> None:
 def not_designated(endpoint: Endpoint) -> AuthenticationError:
     """Give the error of a certificate without the address of the resolver that led to it."""
     return AuthenticationError(
-        f"cannot trust {endpoint.url}: its certificate does not hold the address {endpoint.designator}"
+        f"cannot trust {endpoint.url}: its certificate does not hold the address {endpoint.designator}",
+        brief=f"its certificate does not hold the address {endpoint.designator}",
     )
 
 
