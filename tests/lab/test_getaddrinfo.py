@@ -1,5 +1,6 @@
 """glibc's own getaddrinfo, on a machine whose only resolver is secdns on 127.0.0.1, port 53."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -96,3 +97,29 @@ def test_port_53_taken_is_told_with_its_holder(
         assert "nsd" in done.stderr
         assert "secdns: hint:" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_resolv_conf_that_leads_to_secdns_never_makes_it_ask_itself_F30(
+    lab_namespace: Namespace, secdns_daemon: StartDaemon
+) -> None:
+    """Nor does it look for the encrypted side of itself. No network: the built-in upstreams are away."""
+    daemon = secdns_daemon(
+        '[server]\nlisten = ["127.0.0.1:53"]\n[log]\nnames = true\n'
+        '[[upstream]]\nurl = "tls://upstream.lab.test"\n',
+        inside=lab_namespace,
+    )
+    descriptors, resident_kib = daemon.descriptors(), daemon.resident_kib()
+    names = [f"h{number}.example.test." for number in range(5)]
+    for name in names:
+        asked = lab_namespace.run(find("dig"), "@127.0.0.1", "+time=5", "+tries=1", name, "A").stdout
+        assert "status: SERVFAIL" in asked
+        assert re.search(r"upstream\.lab\.test|no upstream answers", asked), asked
+    logged = re.findall(r"^secdns: (\S+) (\S+): \w+ in [\d.]+ ms$", daemon.stderr, re.M)
+    assert logged == [(name, "A") for name in names]
+    assert daemon.descriptors() <= descriptors + 2
+    assert daemon.resident_kib() < resident_kib + 32 * 1024
+
+    found = lab_namespace.run(sys.executable, "-m", "secdns", "upstreams", "discover")
+    assert found.returncode == 4
+    assert "left out: 127.0.0.1 is this machine itself" in found.stderr
+    assert "has no resolver that could be asked" in found.stderr
