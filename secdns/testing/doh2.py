@@ -63,6 +63,7 @@ class HTTPConnection(Connection):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
+        self.acknowledge()
         try:
             for event in self._h2.receive_data(data):
                 self._handle(event)

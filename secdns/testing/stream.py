@@ -15,6 +15,7 @@ class TCPConnection(Connection):
         self._out: list[bytes] | None = None  # gathers the answers to one read; None between reads
 
     def data_received(self, data: bytes) -> None:
+        self.acknowledge()
         try:
             queries = self._framer.feed(data)
         except FormatError:

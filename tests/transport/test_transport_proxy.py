@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from secdns.dns.message import Message
 from secdns.endpoint import Endpoint, parse
 from secdns.errors import (
     AuthenticationError,
@@ -92,7 +93,8 @@ async def test_name_goes_to_the_proxy_and_nothing_is_looked_up(
     transport = reach(through(proxy, up.endpoint(scheme)))  # its look-up fails the test
     assert await ask(transport, 7) == right_answer(7)
     assert proxy.asked == [("dns.test", up.port(scheme))]
-    assert [seen.wire[2:] for seen in up.queries] == [query_for(7)[2:]]
+    (seen,) = up.queries
+    assert Message.parse(seen.wire).question == Message.parse(query_for(7)).question
 
 
 @every_way
