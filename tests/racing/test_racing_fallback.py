@@ -1,6 +1,7 @@
 """An HTTP/3 that was fine and is not any more, or connects and then does not answer."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -8,10 +9,12 @@ from secdns.errors import ConnectionLost, DeadlineExceeded, StatusError
 from secdns.testing import FakeUpstream
 from secdns.testing.faults import Seen
 from secdns.transport import Transport
+from secdns.upstream import Upstream, UpstreamGroup
 from tests.loop import Warp, turns
 from tests.racing.conftest import Way
 from tests.racing.support import ask_well, schemes, time_of
-from tests.transport.support import ask, deadline_in, query_for, right_answer
+from tests.transport.support import ask, deadline_in, no_lookup, query_for, right_answer
+from tests.upstream.asking import Asking
 
 
 def over_h3(seen: Seen) -> bool:
@@ -52,6 +55,32 @@ async def test_no_query_fails_when_http_3_dies_under_it_F1_F2(how: str, up: Fake
     for number in range(5):
         await ask_well(transport, number)
     assert (up.connections["h3"], up.dropped_datagrams) == (connects, lost)  # it is left alone
+
+
+@pytest.mark.parametrize("how", ["rst", "vanish", "silence"])
+async def test_clients_of_a_lone_upstream_are_all_answered_when_its_http_3_dies_F1_F2(
+    how: str, up: FakeUpstream, warp: Warp
+) -> None:
+    endpoint = replace(up.endpoint("https"), offers_h3=True)
+    group = UpstreamGroup([Upstream("a", endpoint, no_lookup)])
+    first = Asking(group, 0)
+    await warp.pass_until(lambda: first.is_over)
+    up.faults.hold = True
+    asked = [Asking(group, number) for number in range(50)]
+    await warp.pass_until(lambda: len(up.queries) == 51)
+    up.faults.hold = False
+    if how == "rst":
+        up.drop_connections(reset=True)
+    elif how == "vanish":
+        up.vanish()
+    else:
+        up.faults.drop_datagrams = True
+    asked += [Asking(group, number) for number in range(50, 60)]
+    took_s = await warp.pass_until(lambda: all(asking.is_over for asking in asked))
+    assert [await asking.address() for asking in asked] == [number + 1 for number in range(60)]
+    assert took_s < 4.0
+    assert schemes(up) == ["h3"] * 51 + ["https"] * 60
+    await group.aclose()
 
 
 async def test_http_3_that_breaks_again_and_again_without_an_answer_is_left_alone_for_longer(
