@@ -13,7 +13,7 @@ from secdns.cache import Entry
 from secdns.errors import TransportError
 from secdns.network.watch import Outlook
 
-HOLD_S: Final = 1.5  # from the moment when the network went; a client hears of it within 2 s (fault F11)
+HOLD_S: Final = 1.2  # from the moment when the network went; a client hears of it within 2 s (fault F11)
 
 
 class Question(Protocol):

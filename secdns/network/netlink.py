@@ -18,7 +18,9 @@ REQUEST: Final = 1
 
 UP: Final = 0x1
 LOOPBACK: Final = 0x8
-LOWER_UP: Final = 0x10000  # there is a carrier
+RUNNING: Final = 0x40  # packets pass: the queue is open, 802.1X and WPA let us in; may come a second late
+LOWER_UP: Final = 0x10000  # there is a carrier; goes at once
+IN_USE: Final = UP | RUNNING | LOWER_UP
 
 MAX_KNOWN: Final = 4096  # links or addresses remembered; then they are forgotten, and are news once more
 
@@ -150,7 +152,7 @@ def read_link(payload: bytes) -> LinkState | None:
     found = attributes(payload, _LINK.size)
     name = found.get(_IFNAME, b"").rstrip(b"\0").decode("ascii", "replace")
     flaps = _u32(found.get(_CARRIER_CHANGES, b""))
-    is_up = flags & (UP | LOWER_UP) == UP | LOWER_UP
+    is_up = flags & IN_USE == IN_USE
     return LinkState(index, name, bool(flags & LOOPBACK), is_up, flaps)
 
 

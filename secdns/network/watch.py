@@ -19,7 +19,7 @@ from secdns.network.clocks import Clocks, Comparison, duration_text
 from secdns.network.ways import Found, Ways, compare
 
 LOOK_EVERY_S: Final = 1.0  # of a query, at most
-QUIET_S: Final = 0.3  # what the kernel tells comes in bursts: an address, its routes, the resolver …
+QUIET_S: Final = 0.2  # what the kernel tells comes in bursts: an address, its routes, the resolver …
 LATE_S: Final = 1.0  # … but a burst is not waited for longer than this
 SILENCE_S: Final = 30.0  # without a query: what failed before proves nothing now
 MAX_DATAGRAMS: Final = 16  # of the kernel's in one turn

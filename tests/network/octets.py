@@ -3,7 +3,7 @@
 from struct import pack
 from typing import Final
 
-from secdns.network.netlink import LOOPBACK, LOWER_UP, UP
+from secdns.network.netlink import IN_USE, LOOPBACK
 
 RECORDED: Final = {
     "address added": (
@@ -95,7 +95,7 @@ def recorded(key: str) -> bytes:
 
 
 def link(
-    number: int = 3, *, name: str = "wlan0", flags: int = UP | LOWER_UP, flaps: int = 2, kind: int = 16
+    number: int = 3, *, name: str = "wlan0", flags: int = IN_USE, flaps: int = 2, kind: int = 16
 ) -> bytes:
     """Give an RTM_NEWLINK with the attributes that we read, and one that we do not: the statistics."""
     attributes = b"".join(
@@ -107,4 +107,4 @@ def link(
 
 
 def loopback() -> bytes:
-    return link(1, name="lo", flags=UP | LOWER_UP | LOOPBACK)
+    return link(1, name="lo", flags=IN_USE | LOOPBACK)

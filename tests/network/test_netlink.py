@@ -95,6 +95,15 @@ def test_answers_of_the_kernel_are_read() -> None:
     assert netlink.read_link(told.payload) == LinkState(3, "wlan0", False, False, 5)
 
 
+@pytest.mark.parametrize("missing", [netlink.UP, netlink.RUNNING, netlink.LOWER_UP])
+def test_link_is_up_when_packets_pass_and_not_before_F11(missing: int) -> None:
+    for flags in (netlink.IN_USE, netlink.IN_USE - missing):
+        (told,) = netlink.messages(link(flags=flags))
+        state = netlink.read_link(told.payload)
+        assert state is not None
+        assert state.is_up is (flags == netlink.IN_USE)
+
+
 @given(st.sampled_from(sorted(RECORDED)), st.data())
 def test_octets_cut_or_changed_anywhere_are_read_without_an_error(key: str, data: st.DataObject) -> None:
     octets = bytearray(recorded(key))
