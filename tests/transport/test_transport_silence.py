@@ -115,7 +115,7 @@ async def test_server_that_takes_a_query_after_a_pause_and_says_nothing_is_asked
 
 
 @every_encrypted
-@pytest.mark.parametrize(("pause_s", "delay_s"), [(5.0, 1.2), (0.5, 4.0)])
+@pytest.mark.parametrize(("pause_s", "delay_s"), [(5.0, 1.2), (0.5, 2.5)])
 async def test_slow_name_is_waited_for_on_the_same_connection_R8(
     scheme: str, pause_s: float, delay_s: float, lone: Make, warp: Warp
 ) -> None:
