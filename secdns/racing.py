@@ -118,6 +118,9 @@ class Racer:
     def begin(self, query: bytes, deadline: float, waiter: Waiter) -> Callable[[], None] | None:
         return self._taking.begin(query, deadline, waiter)
 
+    def hang_up(self) -> None:
+        self._active.hang_up()
+
     def reset(self) -> None:
         self._stop()
         self._doh2.reset()

@@ -106,6 +106,13 @@ class Transport(Protocol):
         """
         ...
 
+    def hang_up(self) -> None:
+        """End the connections, on which nothing is heard while others answer.
+
+        What waits for an answer ends as ConnectionLost. Back-off and tickets stay.
+        """
+        ...
+
     def reset(self) -> None:
         """Drop connections, tickets and back-off: the network changed, or the machine woke up.
 

@@ -18,7 +18,8 @@ DOUBT_S: Final = 0.5  # without a sign of life after it; then a fresh connection
 DOUBT_ROUNDS: Final = 3.0  # of a handshake are doubted at least: the peer may be far away …
 MAX_DOUBT_S: Final = 1.2  # … but not so long that no time is left to ask again
 PATIENT: Final = 3.0  # times the doubt, where only one of both speaks for it: the pause or the missing echo
-MAX_MISSES: Final = 2  # deadlines missed in a row with nothing received: the peer is gone (threat R8)
+MAX_MISSES: Final = 2  # deadlines missed in a row with nothing received: the peer is gone (threat R8) …
+MISS_S: Final = 0.5  # … since the last answer at least: a query may come with little time left
 OVERDUE_S: Final = 5.0  # a timer this late was stopped with the whole program, no busy machine explains it
 NEVER: Final = float("inf")
 
@@ -218,7 +219,7 @@ class Conversation:
             elif deadline > now:
                 next_at = min(next_at, deadline)
             else:
-                self._misses += 1
+                self._misses += now >= self._used_at + MISS_S
                 future.set_exception(DeadlineExceeded(f"{self.peer} did not answer in time"))
                 self.expired(key)
         if self.error is not None:

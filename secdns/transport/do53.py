@@ -86,6 +86,9 @@ class Do53:
             self._dropped.add(timeout)
             timeout.reschedule(now)
 
+    def hang_up(self) -> None:
+        """Each query has a socket of its own, and a deadline."""
+
     def forgive(self) -> None:
         """There is nothing that it remembers."""
 

@@ -25,9 +25,9 @@ from secdns.transport.http3 import (
     control_stream,
     frame,
 )
-from secdns.transport.link import Link
-from secdns.transport.quic import CLIENT_STREAM, QUICConversation, QUICTransport, Request
+from secdns.transport.quic import CLIENT_STREAM, QUICConversation, QUICLink, Request
 from secdns.transport.quic_client import Identity
+from secdns.transport.quic_transport import QUICTransport
 
 ALPN: Final = "h3"
 
@@ -57,7 +57,7 @@ class DoH3Conversation(QUICConversation[_Post]):
     NO_ERROR: ClassVar = NO_ERROR
     CANCELLED: ClassVar = REQUEST_CANCELLED
 
-    def __init__(self, identity: Identity, link: Link[QUICConversation[_Post]], peer: str) -> None:
+    def __init__(self, identity: Identity, link: QUICLink[_Post], peer: str) -> None:
         super().__init__(identity, link, peer)
         self._headers = request_headers(identity.endpoint)
         self._fields = Fields()

@@ -14,7 +14,8 @@ from secdns.endpoint import Endpoint
 from secdns.errors import ConnectionLost, FormatError, ProtocolError
 from secdns.iana import EDNSOption
 from secdns.transport import Lookup, Waiter
-from secdns.transport.quic import CLIENT_STREAM, QUICConversation, QUICTransport, Request
+from secdns.transport.quic import CLIENT_STREAM, QUICConversation, Request
+from secdns.transport.quic_transport import QUICTransport
 
 ALPN: Final = "doq"
 NO_ERROR: Final = 0  # codes of RFC 9250 §8.4

@@ -8,7 +8,7 @@ but is given no more queries at a time than it answers (fault F28).
 import asyncio
 import secrets
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -22,6 +22,7 @@ MIN_INTERVAL_S: Final = 0.05  # between two connects: 20 a second at most (fault
 BACK_OFF_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # after 1, 2, ... failures (threat R9)
 JITTER: Final = 0.2  # of the back-off, either way
 MAX_WAITING: Final = 1000  # queries that wait for a connection (threat R7)
+MAX_BESIDE: Final = 8  # connections, those included that only finish what they have, to open another
 MAX_RETIRED: Final = 16  # connections that only finish what they have
 MAX_QUOTA: Final = 8  # answers before a close that are few enough to be a habit of the upstream
 QUOTA_LIFE_S: Final = 60.0
@@ -48,7 +49,7 @@ class Link(Owner, Generic[C]):
         self.on_alt_svc: Callable[[str], None] | None = None  # … and who wants to know of each time it does
         self.quota: int | None = None  # queries one connection is given, None for any number
         self._connect = connect
-        self._alive: dict[Conversation, None] = {}  # accepting or retired; in order of age
+        self._alive: dict[C, None] = {}  # accepting or retired; in order of age
         self._opening: asyncio.Task[None] | None = None
         self._answered = 0  # on connections that have ended
         self._waiting = 0
@@ -94,13 +95,23 @@ class Link(Owner, Generic[C]):
         return self.current
 
     @property
-    def has_spare(self) -> bool:
-        """Tell whether a connection may be given up for new queries because it has enough to do."""
-        return len(self._alive) < MAX_RETIRED // 2
+    def accepting(self) -> Iterator[C]:
+        """Give the connections that take queries, the newest first; it is one but for ``open_beside``."""
+        return (alive for alive in reversed(self._alive) if alive.accepting)
+
+    def open_beside(self) -> None:
+        """Open another connection beside those that take queries, unless there are enough."""
+        loop = asyncio.get_running_loop()
+        if self._opening is None and self._next_at <= loop.time() and len(self._alive) < MAX_BESIDE:
+            self._opening = loop.create_task(self._open())
+            self._opening.add_done_callback(_note)
+
+    def opened(self, connection: C) -> None:
+        """A connection takes queries from now on."""
 
     def retired(self, connection: Conversation) -> None:
         if self.current is connection:
-            self.current = None
+            self.current = next(self.accepting, None)
 
     def ended(self, connection: Conversation, error: TransportError) -> None:
         """Draw the lesson from how a connection ended."""
@@ -157,6 +168,12 @@ class Link(Owner, Generic[C]):
             if connection.is_overdue(now):
                 connection.abort()
 
+    def hang_up(self) -> None:
+        """End every connection as one that fell silent; grudges stay."""
+        for connection in list(self._alive):
+            connection.was_owing = True
+            connection.fail(ConnectionLost(f"{connection.peer} fell silent"))
+
     def reset(self) -> None:
         """Drop every connection and every grudge; who waits for a connect waits for a new one."""
         self.forgive()
@@ -170,11 +187,11 @@ class Link(Owner, Generic[C]):
             connection.abort()
 
     def retire(self) -> None:
-        """Take no new queries to the open connection, and give up the connect under way."""
+        """Take no new queries to the open connections, and give up the connect under way."""
         if self._opening is not None:
             self._opening.cancel()  # who waits for it finds that out, and that there is another
-        if self.current is not None:
-            self.current.retire()
+        for connection in list(self.accepting):
+            connection.retire()
 
     def facts(self) -> Facts:
         """Tell what is known about the newest connection, and the counts over all."""
@@ -231,6 +248,7 @@ class Link(Owner, Generic[C]):
         while len(self._alive) > MAX_RETIRED:
             next(iter(self._alive)).abort()
         self.current = connection
+        self.opened(connection)
 
     def _failed(self, error: TransportError) -> None:
         self._last_error = error
@@ -272,7 +290,10 @@ class Linked(Generic[C, Who]):
         self._endpoint = endpoint
         self._lookup = lookup
         self._identity = identity
-        self._link: Link[C] = Link(self._connect)
+        self._link = self._make_link()
+
+    def _make_link(self) -> Link[C]:
+        return Link(self._connect)
 
     @abstractmethod
     async def _connect(self, owner: Owner, deadline: float) -> C:
@@ -312,6 +333,9 @@ class Linked(Generic[C, Who]):
         on waiting, for a new one.
         """
         self._link.retire()
+
+    def hang_up(self) -> None:
+        self._link.hang_up()
 
     def reset(self) -> None:
         self._identity.forget()

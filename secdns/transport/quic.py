@@ -1,16 +1,14 @@
 """Carry queries over QUIC (RFC 9000): a UDP socket under the event loop, a stream for each query.
 
-A connection takes few queries at a time, and one that has no stream to give, or whose streams run
-out, leaves the rest to another: a server may be unable to say that it has had enough.
+A connection takes few queries at a time, and one whose streams run out leaves the rest to another: a
+server may be unable to say that it has had enough.
 """
 
 import asyncio
 import socket
 from abc import abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import ClassVar, Final, Generic, TypeVar
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from aioquic.quic.events import (
     ConnectionTerminated,
@@ -25,33 +23,26 @@ from aioquic.tls import AlertDescription
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from secdns.endpoint import Endpoint
 from secdns.errors import (
     ConnectError,
     ConnectionLost,
-    DeadlineExceeded,
-    Overloaded,
     ProtocolError,
     TransportError,
 )
-from secdns.transport import Facts, Lookup, Waiter
-from secdns.transport.certificate import trust_store
-from secdns.transport.conversation import Conversation, Owner
-from secdns.transport.dial import addresses_of, dial, words_for
-from secdns.transport.link import Link, Linked
+from secdns.transport import Facts, Waiter
+from secdns.transport.conversation import Conversation
+from secdns.transport.dial import words_for
+from secdns.transport.line import Line
+from secdns.transport.link import Connect, Link
 from secdns.transport.quic_client import Identity, code_words
 
-MAX_KEPT: Final = (
-    64  # streams beyond those in use that the server does not end; then a new connection is better
-)
+MAX_KEPT: Final = 64  # streams beyond those in use that the server does not end; then a new one is better
 MAX_DATAGRAM: Final = 2048  # octets; no path to a resolver carries more, and none is asked for
 MAX_DATAGRAMS: Final = 64  # in one turn …
 TURN_S: Final = 0.005  # … that ends after this time
 MAX_WORDLESS: Final = 1024  # packets in a row that bring nothing of any stream (threat E6)
 MAX_REFUSALS: Final = 2  # in a row on an open connection; one ICMP error proves nothing
 UNACKNOWLEDGED_S: Final = 1.0  # from the first probe for a sign of life; then the path is dead (fault F2)
-MAX_QUEUED: Final = 256  # queries that wait for a stream (threat R7)
-SPILL_S: Final = 0.05  # without a free stream; then the next connection is better
 LOW_CREDIT: Final = 16  # streams left of those that the server allows …
 STALE_CREDIT: Final = 64  # … and over since it last allowed more: it has stopped doing so
 CLIENT_STREAM: Final = 0  # of ``stream & 3``: opened by the client, in both directions (RFC 9000 §2.1)
@@ -60,7 +51,9 @@ CLIENT_STREAM: Final = 0  # of ``stream & 3``: opened by the client, in both dir
 class Request:
     """One query on its stream."""
 
-    __slots__ = ("deadline", "query", "stream", "waiter")
+    __slots__ = ("connection", "deadline", "query", "stream", "waiter")
+
+    connection: "QUICConversation[Any]"  # set by whoever sends it
 
     def __init__(self, stream: int, query: bytes, deadline: float, waiter: Waiter) -> None:
         self.stream = stream
@@ -70,6 +63,22 @@ class Request:
 
 
 R = TypeVar("R", bound=Request)
+
+
+class QUICLink(Link["QUICConversation[R]"], Generic[R]):
+    """The connections of a transport over QUIC, and who waits for a stream of any of them."""
+
+    def __init__(self, connect: "Connect[QUICConversation[R]]", who: str) -> None:
+        super().__init__(connect)
+        self.line: Line[R] = Line(who)
+
+    def retired(self, connection: Conversation) -> None:
+        super().retired(connection)
+        if self.current is None:
+            self.line.send_away()
+
+    def opened(self, connection: "QUICConversation[R]") -> None:
+        self.line.serve(connection)
 
 
 class QUICConversation(Conversation, Generic[R]):
@@ -87,7 +96,7 @@ class QUICConversation(Conversation, Generic[R]):
     NO_ERROR: ClassVar[int]  # codes of the protocol inside
     CANCELLED: ClassVar[int]
 
-    def __init__(self, identity: Identity, link: "Link[QUICConversation[R]]", peer: str) -> None:
+    def __init__(self, identity: Identity, link: "QUICLink[R]", peer: str) -> None:
         super().__init__(link, peer)
         self.link = link
         self.requests: dict[int, R] = {}  # by stream
@@ -104,10 +113,6 @@ class QUICConversation(Conversation, Generic[R]):
         self._refusals = 0
         self._probed_at = 0.0  # when the peer was first asked for a sign of life, if it gave none since
         self._spoke_at = 0  # packets until the last that brought something of a stream
-        self._queue: deque[asyncio.Future[None]] = deque()
-        self._promised = 0  # streams that are kept for those who were just woken
-        self._spill: asyncio.TimerHandle | None = None
-        self._freed_at = 0.0
         self._limit = 0  # of streams, as far as we looked …
         self._over_at_limit = 0  # … and how many were over when it last rose
 
@@ -133,17 +138,17 @@ class QUICConversation(Conversation, Generic[R]):
 
     # asking
 
-    def ask(self, query: bytes, deadline: float, waiter: Waiter, *, promised: bool = False) -> R | None:
-        """Send a query at the end of this turn for ``waiter``; ``promised`` by ``room``.
+    @property
+    def has_room(self) -> bool:
+        """Tell whether a query may be sent now."""
+        return self.accepting and len(self.requests) < self.AT_ONCE and self.quic.credit > 0
 
-        None means that the connection takes no query now: ask ``room``.
-        """
-        self._promised -= promised
-        if not self.accepting or not (self._has_room() and (promised or not self._queue)):
-            return None
+    def send(self, query: bytes, deadline: float, waiter: Waiter) -> R:
+        """Send a query at the end of this turn for ``waiter``. Only where there is room."""
         self.asked += 1
         stream = self.quic.get_next_available_stream_id()
         request = self.requests[stream] = self.send_query(stream, query, deadline, waiter)
+        request.connection = self
         if self.ONE_BY_ONE:
             self._flush()
             if self.error is not None:
@@ -157,36 +162,6 @@ class QUICConversation(Conversation, Generic[R]):
         if self._is_worn_out() or (self.link.quota is not None and self.asked >= self.link.quota):
             self.retire()
         return request
-
-    async def room(self, deadline: float) -> bool:
-        """Wait for a stream, or for this connection to leave the rest to another.
-
-        True is a promise that the next ``ask`` has one; False says to look for the connection in use.
-
-        Raises:
-            Overloaded: too many queries wait already.
-            DeadlineExceeded: no stream was free in time.
-        """
-        if len(self._queue) >= MAX_QUEUED:
-            raise Overloaded(f"{len(self._queue)} queries wait for {self.peer} already")
-        now = self.loop.time()
-        if now >= deadline:
-            raise DeadlineExceeded(f"{self.peer} had no stream free in time")
-        free = self.loop.create_future()
-        self._queue.append(free)
-        if self._spill is None:
-            self._spill = self.loop.call_later(SPILL_S, self._on_full)
-        try:
-            await asyncio.wait((free,), timeout=deadline - now)
-        except asyncio.CancelledError:
-            if free.done() and self.accepting:
-                self._promised -= 1
-                self._wake()
-            raise
-        finally:
-            if not free.done():
-                self._queue.remove(free)
-        return free.done() and self.accepting
 
     def forget(self, request: R) -> None:
         """Give up a query that nobody waits for any more."""
@@ -205,10 +180,7 @@ class QUICConversation(Conversation, Generic[R]):
 
     def take(self, stream: int) -> R | None:
         """Give the request of a stream, which is over."""
-        request = self.requests.pop(stream, None)
-        if request is not None:
-            self._freed_at = self.loop.time()
-        return request
+        return self.requests.pop(stream, None)
 
     def unanswered(self) -> Iterable[tuple[int, Waiter, float]]:
         for stream, request in self.requests.items():
@@ -218,7 +190,7 @@ class QUICConversation(Conversation, Generic[R]):
         request = self.requests.get(key)
         if request is not None:
             self.drop(request)
-            self._wake()
+            self.link.line.serve(self)
 
     def heard_answer(self) -> None:
         """Note that a query was answered, well or not."""
@@ -233,39 +205,6 @@ class QUICConversation(Conversation, Generic[R]):
             self._flush_is_due = True
             self.loop.call_soon(self._flush)
 
-    def _has_room(self) -> bool:
-        return len(self.requests) + self._promised < self.AT_ONCE and self.quic.credit > self._promised
-
-    def _wake(self) -> None:
-        """Promise what is free to who waits for it."""
-        while self._queue and self.accepting and self._has_room():
-            free = self._queue.popleft()
-            if not free.done():
-                self._promised += 1
-                free.set_result(None)
-
-    def _wake_all(self) -> None:
-        """Send everyone who waits for a stream to the next connection."""
-        if self._spill is not None:
-            self._spill.cancel()
-            self._spill = None
-        while self._queue:
-            free = self._queue.popleft()
-            if not free.done():
-                free.set_result(None)
-
-    def _on_full(self) -> None:
-        """Leave the rest to another connection if no stream became free for a while."""
-        self._spill = None
-        if not self._queue or not self.accepting:
-            return
-        if self.asked == 0:
-            self.fail(ProtocolError(f"{self.peer} lets us open no stream"))
-        elif self.loop.time() >= self._freed_at + SPILL_S and self.link.has_spare:
-            self.retire()
-        else:
-            self._spill = self.loop.call_later(SPILL_S, self._on_full)
-
     def _is_worn_out(self) -> bool:
         """Tell whether the streams that the server allows run out, and it has stopped to allow more."""
         limit, over = self.quic.credit + self.asked, self.asked - len(self.requests)
@@ -278,7 +217,7 @@ class QUICConversation(Conversation, Generic[R]):
         """Give what is free to who waits, or close if nobody will ask any more."""
         if self._is_open and self.error is None:
             if self.accepting:
-                self._wake()
+                self.link.line.serve(self)
             elif self.is_drained():
                 self.close()
 
@@ -304,12 +243,6 @@ class QUICConversation(Conversation, Generic[R]):
         self.quic.connect(self._address, self.loop.time())
         self._flush()
 
-    def retire(self) -> None:
-        was_accepting = self.accepting
-        super().retire()
-        if was_accepting:
-            self._wake_all()
-
     def fail(self, error: TransportError, code: int | None = None) -> None:
         """End at once; ``code`` is what the peer is told, None for nothing in particular."""
         self._end(error)
@@ -327,11 +260,6 @@ class QUICConversation(Conversation, Generic[R]):
     def close(self) -> None:
         self.was_dropped |= self._is_open and self.error is None and not self.was_sent_away
         self.fail(ConnectionLost(f"connection to {self.peer} was closed"))
-
-    def _end(self, error: TransportError) -> TransportError:
-        first = super()._end(error)
-        self._wake_all()
-        return first
 
     def _release(self) -> None:
         opened, self._socket = self._socket, None
@@ -494,59 +422,3 @@ class QUICConversation(Conversation, Generic[R]):
             self.was_cut_short = self.was_ended_well and not self.is_drained()
             error = ConnectionLost(f"{self.peer} closed the connection: {words}")
         self.fail(error)
-
-
-Kind = Callable[[Identity, Link[QUICConversation[R]], str], QUICConversation[R]]
-"""Identity, link and address -> a connection that is not dialled yet."""
-
-
-class QUICTransport(Linked[QUICConversation[R], Identity]):
-    """The transport of a protocol over QUIC."""
-
-    def __init__(self, endpoint: Endpoint, lookup: Lookup, kind: Kind[R], alpn: str) -> None:
-        super().__init__(endpoint, lookup, Identity(endpoint, alpn))
-        self._kind = kind
-
-    async def exchange(self, query: bytes, deadline: float) -> bytes:
-        link = self._link
-        while True:
-            connection = link.current
-            if connection is None:
-                connection = await link.wait(deadline)
-            future: asyncio.Future[bytes] = connection.loop.create_future()
-            request = connection.ask(query, deadline, future)
-            while request is None and connection.accepting:
-                promised = await connection.room(deadline)
-                request = connection.ask(query, deadline, future, promised=promised)
-            if request is None:
-                continue
-            try:
-                return await future
-            except asyncio.CancelledError:
-                connection.forget(request)
-                raise
-
-    def begin(self, query: bytes, deadline: float, waiter: Waiter) -> Callable[[], None] | None:
-        connection = self._link.current
-        request = None if connection is None else connection.ask(query, deadline, waiter)
-        return None if connection is None or request is None else partial(connection.forget, request)
-
-    async def _connect(self, owner: Owner, deadline: float) -> QUICConversation[R]:
-        trust_store(self._endpoint.ca_file)  # a store that cannot be read is said before a packet leaves
-        addresses = await addresses_of(self._endpoint, self._lookup, deadline)
-
-        async def finish(opened: socket.socket, address: str) -> QUICConversation[R]:
-            try:
-                connection = self._kind(self._identity, self._link, address)
-            except BaseException:
-                opened.close()
-                raise
-            try:
-                connection.attach(opened)
-                await connection.ready
-            except BaseException:
-                connection.abort()
-                raise
-            return connection
-
-        return await dial(addresses, self._endpoint.port, deadline, finish, socket.SOCK_DGRAM)

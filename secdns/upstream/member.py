@@ -200,7 +200,7 @@ class Upstream:
         if self._silent >= MAX_SILENT:
             self._silent = 0
             self.failed(DeadlineExceeded(f"silent {MAX_SILENT} times in a row while others answered"), since)
-            self.transport.reset()
+            self.transport.hang_up()
 
     def forgive(self) -> None:
         """Forget failures, but not that it wants to be left alone or that it lied."""

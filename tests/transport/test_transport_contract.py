@@ -161,6 +161,7 @@ async def test_stalled_connection_is_given_up_at_the_deadline_R8(
 async def test_deadline_in_the_past_fails_at_once(scheme: str, up: FakeUpstream, reach: Reach) -> None:
     transport = reach(up.endpoint(scheme))
     await ask(transport)
+    up.faults.silent = True  # else its answer may be there before anybody looks at the clock
     assert await outcome(transport, within_s=-1.0) is DeadlineExceeded
 
 
@@ -176,10 +177,10 @@ async def test_deadlines_are_kept_in_any_order(scheme: str, up: FakeUpstream, re
         assert await outcome(transport, within_s=within_s) in (DeadlineExceeded, ConnectionLost)
         return loop.time() - start
 
-    late, soon, never = await asyncio.gather(expire(0.25), expire(0.1), expire(3.0))
-    assert 0.09 <= soon < 0.2
-    assert 0.24 <= late < 0.6
-    assert never < 0.6  # two misses in a row with nothing received: the connection was given up (R8)
+    late, soon, never = await asyncio.gather(expire(0.7), expire(0.55), expire(3.0))
+    assert 0.54 <= soon < 0.68
+    assert 0.69 <= late < 1.0
+    assert never < 1.0  # two misses in a row with nothing received: the connection was given up (R8)
 
 
 @every_stream

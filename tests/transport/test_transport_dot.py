@@ -168,7 +168,10 @@ async def test_too_many_unanswered_queries_are_refused_R7(up: FakeUpstream, reac
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def test_silent_connection_is_killed_after_two_misses_R8_F2(up: FakeUpstream, reach: Reach) -> None:
+async def test_silent_connection_is_killed_after_two_misses_R8_F2(
+    up: FakeUpstream, reach: Reach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secdns.transport.conversation.MISS_S", 0.0)
     transport = reach(up.endpoint("tls"))
     await ask(transport)
     up.faults.silent = True

@@ -16,8 +16,9 @@ from secdns.errors import ConnectError, ConnectionLost, DeadlineExceeded, Protoc
 from secdns.testing import Authority, FakeUpstream
 from secdns.transport import Transport
 from secdns.transport.doq import DoQConversation
-from secdns.transport.quic import MAX_DATAGRAM, QUICTransport
+from secdns.transport.quic import MAX_DATAGRAM
 from secdns.transport.quic_client import MAX_TICKET, STREAM_WINDOW, Client, Identity
+from secdns.transport.quic_transport import QUICTransport
 from tests.transport.conftest import Reach
 from tests.transport.support import ask, right_answer, wait_until
 

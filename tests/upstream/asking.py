@@ -87,6 +87,7 @@ class PlayedTransport:
         self.waiting: list[Waiter] = []
         self.exchanges = 0
         self.resets = 0
+        self.hang_ups = 0
 
     def begin(self, query: bytes, deadline: float, waiter: Waiter) -> Callable[[], None] | None:
         if not self.is_open:
@@ -117,6 +118,9 @@ class PlayedTransport:
     async def connect(self, deadline: float) -> None: ...
 
     def forgive(self) -> None: ...
+
+    def hang_up(self) -> None:
+        self.hang_ups += 1
 
     def reset(self) -> None:
         self.resets += 1

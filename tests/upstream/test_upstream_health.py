@@ -161,9 +161,9 @@ async def test_upstream_overtaken_twice_with_nothing_heard_is_reset_and_passed_o
 ) -> None:
     group, (first, second) = played(2)
     for count in range(1, MAX_SILENT + 1):
-        assert (first.resets, group.members[0].failures) == (0, 0)
+        assert (first.hang_ups, group.members[0].failures) == (0, 0)
         await overtake(group, second, warp, count)
-    assert (first.resets, group.members[0].failures) == (1, 1)
+    assert (first.hang_ups, group.members[0].failures) == (1, 1)
     asked(first, second)
     Asking(group).give_up()
     assert asked(first, second) == [0, 1]
@@ -177,9 +177,9 @@ async def test_one_silence_counts_once_however_many_names_fall_into_it_F2(played
         second.answer()
     for one in asking:
         assert isinstance(await one.outcome(), Answer)
-    assert (first.resets, group.members[0].failures) == (0, 0)
+    assert (first.hang_ups, group.members[0].failures) == (0, 0)
     await overtake(group, second, warp)
-    assert first.resets == 1
+    assert first.hang_ups == 1
 
 
 async def test_late_answers_are_a_sign_of_life_F2(played: Played, warp: Warp) -> None:
@@ -187,7 +187,7 @@ async def test_late_answers_are_a_sign_of_life_F2(played: Played, warp: Warp) ->
     for number in range(10):
         await overtake(group, second, warp, number)
         first.exchanges += 1  # it came, too late to be wanted
-    assert (first.resets, group.members[0].failures) == (0, 0)
+    assert (first.hang_ups, group.members[0].failures) == (0, 0)
 
 
 async def test_half_open_connection_is_replaced_and_the_upstream_is_asked_again_F2_R8(
