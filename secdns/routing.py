@@ -5,6 +5,7 @@ of the cache; everything else here is made anew and swapped in as a whole.
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ class Groups:
         self._state_dir = state_dir
         self._groups: dict[_Members, UpstreamGroup] = {}
         self._next = 0
+        self._proof_key = secrets.token_bytes(16)
         self._validating: tuple[DNSSECConfig, UpstreamGroup, ValidatingGroup] | None = None
         book = None if state_dir is None else AddressBook(state_dir)
         self._bootstrap = Bootstrap(self._ask_for_address, clock=boottime, book=book)
@@ -87,7 +89,9 @@ class Groups:
             group = self._group((entry.via, end) for end in ends)
             groups.setdefault(group.number, group)
             routes.update(dict.fromkeys(entry.domains, group.number))
-        policies = QueryPolicies(Given(overrides=from_pairs(config.overrides), hosts=hosts, routes=routes))
+        policies = QueryPolicies(
+            Given(from_pairs(config.overrides), hosts, routes, proof_key=self._proof_key)
+        )
         return Routing(policies, groups, asked, _route(routes, default.number))
 
     def _validate(self, config: DNSSECConfig, group: UpstreamGroup) -> Asked:

@@ -20,6 +20,7 @@ from secdns.policy.decision import (
     WatchingPolicy,
 )
 from secdns.policy.overrides import FixedAnswers, Hosts, HostsWarning, from_pairs, parse_hosts
+from secdns.policy.proof import Proof
 from secdns.policy.routes import DefaultRoute, Routes
 from secdns.policy.special_use import (
     Canary,
@@ -53,12 +54,14 @@ __all__ = [
 class Given:
     """What the policies are made from: the configuration's words and the hosts file's.
 
-    ``routes`` maps a suffix to the number of its upstream group.
+    ``routes`` maps a suffix to the number of its upstream group. ``proof_key`` are secret octets, at
+    most 64, of a process that programs may look names up through; none where there is no such thing.
     """
 
     overrides: Hosts = field(default_factory=Hosts)
     hosts: Hosts = field(default_factory=Hosts)
     routes: Mapping[bytes, int] = field(default_factory=dict)
+    proof_key: bytes = b""
 
 
 def _overrides(given: Given) -> FixedAnswers:
@@ -85,6 +88,8 @@ QUERY_ORDER: tuple[Callable[[Given], WatchingPolicy], ...] = (
     lambda given: DesignatedResolver(),
     # Before routes: the file names single machines, a route whole zones.
     _hosts,
+    # Before a route for all of internal: it is about ourselves.
+    lambda given: Proof(given.proof_key),
     # Before the special names: a LAN, VPN or Tor resolver knows what a public one must not be asked.
     lambda given: Routes(given.routes),
     # From here on a name would go to a public resolver; these may not.
