@@ -9,6 +9,9 @@ value wanted; ``hint`` is the one thing a person can do about it.
     ├── EndpointError          an upstream's URL cannot be used
     ├── ConfigError            the configuration cannot be used: file, line, key
     ├── ListenError            an address cannot be listened on
+    ├── SettingsError          the system's DNS settings cannot be read, changed or put back
+    │   ├── NotPermittedError  only root may do that
+    │   └── NotInForceError    they were changed, and names do not go through secdns
     └── TransportError         an exchange with an upstream gave no answer
         ├── ConnectError       no connection: refused, unreachable, no address
         ├── AuthenticationError  the certificate, the name or the pin does not fit
@@ -51,6 +54,18 @@ class ConfigError(Error, ValueError):
 
 class ListenError(Error):
     """An address that cannot be listened on."""
+
+
+class SettingsError(Error):
+    """The system's DNS settings cannot be read, changed or put back; names the file or command."""
+
+
+class NotPermittedError(SettingsError):
+    """Only root may do that."""
+
+
+class NotInForceError(SettingsError):
+    """Names do not go through secdns: it does not answer, or the system does not ask it."""
 
 
 class TransportError(Error):

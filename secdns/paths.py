@@ -9,13 +9,20 @@ the environment (``STATE_DIRECTORY`` and its sisters, systemd.exec(5)); those co
 
 import os
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 APP: Final = "secdns"
 CONFIG_FILE_NAME: Final = "secdns.toml"
 SYSTEM_CONFIG_FILE: Final = Path("/etc/secdns") / CONFIG_FILE_NAME
 SYSTEM_RUNTIME_DIR: Final = Path("/run/secdns")
+
+# Not the daemon's own directories: what these say is done with root's rights.
+_SETTINGS_DIRS: Final = {  # the first is empty after a reboot
+    "linux": ("/run/secdns-system", "/var/lib/secdns-system"),
+    "darwin": ("/var/run/secdns-system", "/var/db/secdns-system"),
+    "win32": ("/ProgramData/secdns/system", "/ProgramData/secdns/system"),
+}
 
 
 def user_config_file() -> Path:
@@ -101,6 +108,16 @@ def runtime_dir() -> Path:
     import platformdirs
 
     return platformdirs.user_runtime_path(APP, appauthor=False)
+
+
+def settings_journal(*, volatile: bool) -> PurePosixPath:
+    """Name the file that says what the system's DNS settings were before secdns changed them.
+
+    ``volatile``: where it does not survive a reboot. The environment has no say, whoever asks: a
+    rescue has to find it. The path is absolute on the system's own drive.
+    """
+    lost, kept = _SETTINGS_DIRS.get(sys.platform, _SETTINGS_DIRS["linux"])
+    return PurePosixPath(lost if volatile else kept) / "journal.json"
 
 
 def _from_environment(variable: str) -> Path | None:

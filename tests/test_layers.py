@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dns", "providers", "address_book"),
     ("dnssec",),
     ("policy", "cache", "config", "transport", "network"),
-    ("bootstrap", "trust", "racing"),
+    ("bootstrap", "osdns", "trust", "racing"),
     ("upstream", "discovery"),
     ("fetching",),
     ("validation",),
