@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("secdns.cli.explain", "Show why a name is genuine, unsigned or refused (DNSSEC)."),
     "upstreams": ("secdns.cli.upstreams", "List the built-in upstreams and who runs them."),
     "bench": ("secdns.cli.bench", "Compare how fast upstreams answer from here."),
+    "system": ("secdns.cli.system", "Make secdns this machine's resolver, or give the old one back."),
+    "rescue": ("secdns.cli.rescue", "Put this machine's own DNS back, whatever else is broken."),
     "config": ("secdns.cli.config", "Write, check or show the configuration."),
 }
 

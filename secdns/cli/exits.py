@@ -16,9 +16,10 @@ class Exit(IntEnum):
     BOGUS = 3  # signed, and the signatures do not fit
     NETWORK = 4  # no upstream answered
     USAGE = 64
-    UNAVAILABLE = 69  # an address cannot be listened on
+    UNAVAILABLE = 69  # an address cannot be listened on, or names do not go through secdns
     INTERNAL = 70
-    CANNOT_WRITE = 73
+    CANNOT_WRITE = 73  # a file, or the system's settings
+    NOT_PERMITTED = 77  # it needs root
     CONFIG = 78
     INTERRUPTED = 130
     BROKEN_PIPE = 141

@@ -84,17 +84,17 @@ def look_up(name: str, timeout_s: float = LOOK_UP_S) -> list[str]:
 
 def why_not(
     servers: Sequence[Server],
-    look_up: LookUp = look_up,
+    look_up: LookUp,
     *,
-    settle_s: float = SETTLE_S,
+    settle_s: float | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str | None:
-    """Look names up until one arrives at secdns; None then, else the reason after ``settle_s``.
+    """Look names up until one arrives at secdns; None then, else the reason after ``settle_s`` (5).
 
     Every try has a fresh name, so that no cache on the way answers it.
     """
-    give_up_at = clock() + settle_s
+    give_up_at = clock() + (SETTLE_S if settle_s is None else settle_s)
     while True:
         name = fresh_name()
         try:

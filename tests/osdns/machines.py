@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -90,6 +89,13 @@ class Fake(Machine):
         pass
 
 
+def bare(server: str) -> str:
+    """Take the port off 127.0.0.1:53 or [::1]:53; an address alone stays as it is."""
+    if server.startswith("["):
+        return server[1 : server.index("]")]
+    return server.partition(":")[0] if server.count(":") == 1 else server
+
+
 def data(value: object) -> Ran:
     """What busctl --json=short get-property prints."""
     return Ran(0, json.dumps({"type": "?", "data": value}) + "\n")
@@ -115,8 +121,8 @@ def with_resolved(world: World, version: int = 252, mode: str = "stub") -> None:
         name = "dns-delegate.d/secdns.dns-delegate" if version >= 258 else "resolved.conf.d/zz-secdns.conf"
         for line in (world.text(f"/run/systemd/{name}") or "").splitlines():
             if line.startswith("DNS="):
-                servers = line[4:].split()  # the property has no ports
-                world.loaded[:] = [re.sub(r"^\[?(.*?)\]?(?::5300)?$", r"\1", each) for each in servers]
+                # the property has no ports
+                world.loaded[:] = [bare(each) for each in line[4:].split()]
         return Ran(0)
 
     def resolvectl(argv: Sequence[str], stdin: str) -> Ran:

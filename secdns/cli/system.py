@@ -1,0 +1,207 @@
+"""`secdns system`: make secdns the resolver of this machine, and give the old one back."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from secdns.cli import options, terminal
+from secdns.cli.exits import Exit
+from secdns.errors import NotInForceError, NotPermittedError
+
+if TYPE_CHECKING:  # loaded when the command runs
+    from secdns.osdns.machine import Machine
+    from secdns.osdns.plan import DNSSettings
+    from secdns.osdns.status import Status
+    from secdns.osdns.switch import Prospect
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def system(ctx: click.Context) -> int | None:
+    """Make secdns this machine's resolver, or give the old one back."""
+    if ctx.invoked_subcommand is not None:
+        return None
+    click.echo(ctx.get_help(), err=True)
+    return Exit.USAGE
+
+
+@system.command()
+@options.config_file
+@click.option("--dry-run", is_flag=True, help="Say what would be changed, and change nothing.")
+def on(config_file: str | None, dry_run: bool) -> int:
+    """Let every program on this machine look names up through secdns.
+
+    secdns has to run already. What is there now is written down first; then the settings are
+    changed, and if names do not go through secdns then, all of it is taken back at once.
+    """
+    from secdns.osdns import journal, proof, switch
+
+    machine = this_machine()
+    settings = wanted_settings(config_file)
+    earlier = next((record for _, record in journal.found(machine)), None)
+    prospect = switch.prospect(machine, settings, sys.platform, earlier)
+    if earlier is not None and switch.why_not_in_force(machine, earlier, prospect) is None:
+        terminal.note("secdns is this machine's resolver already; looking whether names arrive")
+    else:
+        _announce(prospect, settings, dry_run=dry_run)
+    if dry_run:
+        return Exit.OK
+    _insist_on_root(machine, "on" if config_file is None else f"on --config {config_file}")
+    switch.turn_on(
+        machine,
+        settings,
+        lambda: proof.why_not(settings.servers, proof.look_up),
+        platform=sys.platform,
+        now=int(time.time()),
+    )
+    terminal.out("on: a name that was looked up as programs do it has arrived at secdns")
+    terminal.note(
+        "to give the old settings back: sudo secdns system off; if all else fails: sudo secdns rescue"
+    )
+    return Exit.OK
+
+
+@system.command()
+def off() -> int:
+    """Put the settings back that were there before `secdns system on`."""
+    from secdns.osdns import switch
+
+    machine = this_machine()
+    _insist_on_root(machine, "off")
+    left = switch.turn_off(machine)
+    if left is None:
+        terminal.out("off: secdns has changed nothing here, or it has been put back already")
+        return Exit.OK
+    terminal.out("off: the system's DNS settings are as they were before secdns")
+    for sentence in left:
+        terminal.warn(sentence)
+    return Exit.OK
+
+
+@system.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object, see secdns(1).")
+def status(as_json: bool) -> int:
+    """Tell who controls DNS on this machine."""
+    from secdns.osdns import proof
+    from secdns.osdns.status import look
+
+    found = look(
+        this_machine(),
+        sys.platform,
+        lambda server: proof.ask(server, proof.fresh_name()),
+    )
+    if as_json:
+        terminal.out_json(_object(found))
+    else:
+        _tell(found)
+    return Exit.OK
+
+
+def this_machine() -> "Machine":
+    """Give the machine that is changed."""
+    from secdns.osdns.machine import Machine
+
+    return Machine()
+
+
+def wanted_settings(config_file: str | None) -> "DNSSettings":
+    """Give where the daemon of this machine listens and answers; loopback addresses if it has any.
+
+    The machine's own configuration says so, also to a person who has another. An address that
+    nobody asked for, ``[::1]`` by default, is left out if the daemon does without it.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+        NotInForceError: secdns does not answer where it should.
+    """
+    from secdns import config, paths
+    from secdns.listener import is_loopback
+    from secdns.osdns import proof
+    from secdns.osdns.plan import DNSSettings, Server
+
+    path = Path(config_file) if config_file else paths.system_config_file()
+    loaded = config.load(path) if config_file or path.exists() else config.default()
+    listen = [each for each in loaded.server.listen if is_loopback(each.host)] or loaded.server.listen
+    answering = []
+    failures = []
+    for address in listen:
+        server = Server(address.host, address.port)
+        try:
+            proof.ask(server, proof.fresh_name())
+        except NotInForceError as error:
+            if not address.is_default:
+                raise _with_hint(error) from error
+            failures.append(error)
+        else:
+            answering.append(server)
+    if not answering:
+        raise _with_hint(failures[0]) from failures[0]
+    return DNSSettings(tuple(answering))
+
+
+def _with_hint(error: NotInForceError) -> NotInForceError:
+    hint = "start it first: sudo systemctl start secdns, or sudo secdns run; its messages say what is wrong"
+    return NotInForceError(f"{error}: nothing was changed", hint=hint)
+
+
+def _insist_on_root(machine: "Machine", command: str) -> None:
+    if not machine.may_change():
+        from secdns.osdns.rescue import own_command
+
+        raise NotPermittedError(
+            "only root may change the system's DNS settings: nothing was changed",
+            hint=f"sudo {own_command()} system {command}",
+        )
+
+
+def _announce(prospect: "Prospect", settings: "DNSSettings", *, dry_run: bool) -> None:
+    """Say who controls DNS and what will be done to it."""
+    for sentence in prospect.detection.trace:
+        terminal.note(f"  {sentence}")
+    titles = " and ".join(backend.title for backend in prospect.backends)
+    servers = " and ".join(str(server) for server in settings.servers)
+    would = "would" if dry_run else "will"
+    terminal.note(f"{titles} {would} be told to ask {servers}:")
+    for sentence in prospect.words():
+        terminal.note(f"  {sentence}")
+    lasts = (
+        "until you take it back, or the next start of the machine"
+        if prospect.volatile
+        else "until you take it back, also after a restart of the machine"
+    )
+    terminal.note(f"this lasts {lasts}")
+
+
+def _tell(found: "Status") -> None:
+    terminal.out(found.words)
+    named = ", ".join(found.named) or "nobody"
+    terminal.out(f"  /etc/resolv.conf names {named}")
+    network = ", ".join(str(server) for server in found.network.servers) or "no server"
+    search = f", search {' '.join(found.network.search)}" if found.network.search else ""
+    terminal.out(f"  without secdns it is {network}{search}")
+    if found.journal is not None:
+        terminal.out(f"  what was there before is in {found.journal}")
+    for sentence in found.trace:
+        terminal.out(f"  {sentence}")
+    if found.remedy:
+        terminal.note(f"secdns: hint: {found.remedy}")
+
+
+def _object(found: "Status") -> dict[str, object]:
+    return {
+        "state": found.state,
+        "words": found.words,
+        "remedy": found.remedy or None,
+        "controllers": list(found.controllers),
+        "named": list(found.named),
+        "network": {
+            "servers": [str(server) for server in found.network.servers],
+            "search": list(found.network.search),
+        },
+        "journal": found.journal,
+        "since_s": found.since_s,
+        "trace": list(found.trace),
+    }
