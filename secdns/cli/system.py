@@ -1,5 +1,7 @@
 """`secdns system`: make secdns the resolver of this machine, and give the old one back."""
 
+import contextlib
+import signal
 import sys
 import time
 from pathlib import Path
@@ -50,6 +52,7 @@ def on(config_file: str | None, dry_run: bool) -> int:
     if dry_run:
         return Exit.OK
     _insist_on_root(machine, "on" if config_file is None else f"on --config {config_file}")
+    _be_interrupted_by_more()
     switch.turn_on(
         machine,
         settings,
@@ -147,6 +150,13 @@ def _with_hint(error: NotInForceError) -> NotInForceError:
     return NotInForceError(f"{error}: nothing was changed", hint=hint)
 
 
+def _be_interrupted_by_more() -> None:
+    """Let a closed terminal and a service manager interrupt like Ctrl-C does: all is taken back then."""
+    with contextlib.suppress(ValueError):  # not in the main thread, which is where signals arrive
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            signal.signal(number, signal.default_int_handler)
+
+
 def _insist_on_root(machine: "Machine", command: str) -> None:
     if not machine.may_change():
         from secdns.osdns.rescue import own_command
@@ -181,7 +191,7 @@ def _tell(found: "Status") -> None:
     terminal.out(f"  /etc/resolv.conf names {named}")
     network = ", ".join(str(server) for server in found.network.servers) or "no server"
     search = f", search {' '.join(found.network.search)}" if found.network.search else ""
-    terminal.out(f"  without secdns it is {network}{search}")
+    terminal.out(f"  the network itself names {network}{search}")
     if found.journal is not None:
         terminal.out(f"  what was there before is in {found.journal}")
     for sentence in found.trace:

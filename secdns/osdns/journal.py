@@ -174,7 +174,7 @@ def _encode(journal: Journal) -> bytes:
             {
                 "argv": list(run.argv),
                 "stdin": run.stdin,
-                "accept": list(run.accept),
+                "excuse": run.excuse,
                 "required": run.required,
             }
             for run in journal.undo
@@ -249,8 +249,12 @@ def _decode_saved(entry: Mapping[str, object]) -> Saved:
 
 
 def _decode_run(entry: Mapping[str, object]) -> Run:
-    accept = tuple(_number(each) for each in _list(entry["accept"]))
-    return Run(_texts(entry["argv"]), _text(entry["stdin"]), accept, entry["required"] is True)
+    return Run(
+        _texts(entry["argv"]),
+        _text(entry["stdin"]),
+        excuse=_text(entry["excuse"]),
+        required=entry["required"] is True,
+    )
 
 
 def _servers(value: object) -> tuple[Server, ...]:

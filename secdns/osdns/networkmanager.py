@@ -23,7 +23,6 @@ title = "NetworkManager"
 volatile = True
 
 FILE = "/run/NetworkManager/conf.d/90-secdns.conf"
-NOT_RUNNING = 8  # exit code of nmcli(1): then it reads the files anew when it starts
 
 # Everything that it can read again; it rewrites resolv.conf at once.
 _TELL = Run(("nmcli", "general", "reload"))
@@ -56,7 +55,8 @@ def plan(machine: Machine, settings: DNSSettings) -> Plan:
     ]
     return Plan(
         (Write(FILE, "\n".join(lines) + "\n"), _TELL),
-        undo=(Run(_TELL.argv, accept=(NOT_RUNNING,)),),
+        # not running (the exit code does not tell): it reads the files when it starts
+        undo=(Run(_TELL.argv, excuse="NetworkManager is not running"),),
         watched=(_written_file(machine),),
         check=lambda machine: _check(machine, settings),
     )

@@ -60,13 +60,13 @@ class Write:
 class Run:
     """Run a command and wait for it.
 
-    ``accept`` are exit codes other than 0 that are as good: there was nothing to do. A failure
-    of one that is not ``required`` is passed over.
+    A failure is none if the command complains with ``excuse`` in it: there was nothing to do. One of a
+    command that is not ``required`` is passed over.
     """
 
     argv: tuple[str, ...]
     stdin: str = ""
-    accept: tuple[int, ...] = ()
+    excuse: str = ""
     required: bool = True
 
     def __str__(self) -> str:

@@ -41,7 +41,14 @@ DefaultRoute=yes
 # Reloads where resolved can (256) and restarts where not, which takes 0.1 s and loses no link's
 # settings; does nothing where it does not run.
 _TELL = Run(("systemctl", "try-reload-or-restart", "systemd-resolved.service"))
+# systemd refuses a sixth restart within ten seconds, and then resolved is dead; this starts the count anew.
+_ALLOW = Run(("systemctl", "reset-failed", "systemd-resolved.service"), required=False)
 _FORGET = Run(("resolvectl", "flush-caches"), required=False)
+
+_READ_ANEW = (_ALLOW, _TELL, _FORGET)
+
+# The interface of a global server: none, or for a loopback address the loopback interface.
+_GLOBAL = (0, 1)
 
 
 def current(machine: Machine) -> DNSSettings:
@@ -56,11 +63,11 @@ def plan(machine: Machine, settings: DNSSettings) -> Plan:
     servers = " ".join(str(server) for server in settings.servers)
     if _version(machine) >= DELEGATES_SINCE:
         delegate = Write(DELEGATE, _DELEGATE.format(marker=MARKER, servers=servers))
-        return Plan((delegate, _TELL, _FORGET), undo=(_TELL, _FORGET))
+        return Plan((delegate, *_READ_ANEW), undo=_READ_ANEW)
     drop_in = Write(DROP_IN, _DROP_IN.format(marker=MARKER, servers=servers))
     return Plan(
-        (drop_in, _TELL, _FORGET),
-        undo=(_TELL, _FORGET),
+        (drop_in, *_READ_ANEW),
+        undo=_READ_ANEW,
         check=lambda machine: _check(machine, settings),
     )
 
@@ -77,13 +84,13 @@ def _check(machine: Machine, settings: DNSSettings) -> str | None:
 
 
 def _global_servers(machine: Machine) -> set[str] | None:
-    """Give the global servers, those of interface 0; None if that cannot be told."""
+    """Give the global servers; None if that cannot be told. Those of a link have its interface."""
     entries = resolved_property(machine, "DNS")
     if not isinstance(entries, list):
         return None
     found = set()
     for entry in entries:
-        if isinstance(entry, list) and len(entry) == 3 and entry[0] == 0 and isinstance(entry[2], list):
+        if isinstance(entry, list) and len(entry) == 3 and entry[0] in _GLOBAL and isinstance(entry[2], list):
             found.add(_address(entry[2]))
     return found
 

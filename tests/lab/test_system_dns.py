@@ -7,8 +7,10 @@ In a network namespace with nothing but loopback, and a mount namespace in which
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +51,18 @@ class House:
 
     def secdns(self, *argv: str) -> subprocess.CompletedProcess[str]:
         return self.run(sys.executable, "-m", "secdns", *argv)
+
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        """Start secdns and do not wait; nsenter execs, so its pid is that of the program."""
+        command = [*self._prefix, sys.executable, "-m", "secdns", *argv]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def wait_until_changed(self) -> None:
+        """Wait until resolv.conf, which is replaced in one step, is no longer the administrator's."""
+        deadline = time.monotonic() + 20
+        while (self.etc / "resolv.conf").read_text() == RESOLV_CONF:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
     def look_up(self, name: str) -> str:
         return self.run(sys.executable, "-I", "-c", ASK, name).stdout.strip()
@@ -164,6 +178,32 @@ def test_look_ups_that_go_elsewhere_are_noticed_and_taken_back_need2(house: Hous
     assert told.returncode == 69
     assert "secdns: error: names do not go through secdns: the system could not find" in told.stderr
     assert "everything is as it was before" in told.stderr
+    assert house.facts() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda each: each.name)
+def test_signal_during_the_proof_takes_everything_back_need2_t5(
+    number: signal.Signals, house: House, daemon: None
+) -> None:
+    (house.etc / "nsswitch.conf").write_text("hosts: files\n")  # so it tries, and tries again
+    before = house.facts()
+    with house.start("system", "on") as process:
+        house.wait_until_changed()
+        process.send_signal(number)
+        process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert house.facts() == before
+
+
+def test_kill_at_any_time_leaves_what_rescue_puts_back_need2_t5(house: House, daemon: None) -> None:
+    (house.etc / "nsswitch.conf").write_text("hosts: files\n")
+    before = house.facts()
+    with house.start("system", "on") as process:
+        house.wait_until_changed()
+        process.kill()
+        process.communicate(timeout=20)
+    assert house.facts() != before
+    assert house.secdns("rescue").returncode == 0
     assert house.facts() == before
 
 

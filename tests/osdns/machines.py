@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 
 from secdns.osdns.machine import NOT_FOUND, Machine, Ran
@@ -96,6 +97,12 @@ def bare(server: str) -> str:
     return server.partition(":")[0] if server.count(":") == 1 else server
 
 
+def global_server(host: str) -> list[object]:
+    """What systemd-resolved 252 says of a global server: a loopback address is on interface 1."""
+    address = ip_address(host)
+    return [int(address.is_loopback), 2 if address.version == 4 else 10, list(address.packed)]
+
+
 def data(value: object) -> Ran:
     """What busctl --json=short get-property prints."""
     return Ran(0, json.dumps({"type": "?", "data": value}) + "\n")
@@ -110,12 +117,13 @@ def with_resolved(world: World, version: int = 252, mode: str = "stub") -> None:
             return previous(argv, stdin) if previous else Ran(1, err="no such name")
         if argv[-1] == "ResolvConfMode":
             return data(mode)
-        return data([*([0, 2, [int(part) for part in host.split(".")]] if "." in host else
-                       [0, 10, [*[0] * 15, 1]] for host in world.loaded), *link])  # fmt: skip
+        return data([*(global_server(host) for host in world.loaded), *link])
 
     def systemctl(argv: Sequence[str], stdin: str) -> Ran:
         if argv[1] == "--version":
             return Ran(0, f"systemd {version} ({version}.1-1)\n+PAM +AUDIT\n")
+        if argv[1:] == ("reset-failed", "systemd-resolved.service"):
+            return Ran(0)
         assert list(argv[1:]) == ["try-reload-or-restart", "systemd-resolved.service"]
         world.loaded.clear()
         name = "dns-delegate.d/secdns.dns-delegate" if version >= 258 else "resolved.conf.d/zz-secdns.conf"

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from secdns.osdns import BACKENDS
+from secdns.osdns import detect as detect_module
 from secdns.osdns.detect import detect
+from tests.test_layers import imports_of
 
 RESOLV = "/etc/resolv.conf"
 STUB = "nameserver 127.0.0.53\n"
@@ -160,6 +163,11 @@ def test_backends_that_fit_the_machine_are_chosen(name: str) -> None:
 @pytest.mark.parametrize(("platform", "want"), [("darwin", "macos"), ("win32", "windows")])
 def test_other_systems_have_one_backend_each(platform: str, want: str) -> None:
     assert detect(known(None), platform).backends == (want,)
+
+
+def test_detection_does_nothing_but_ask() -> None:
+    used = {module.partition(".")[0] for module, _ in imports_of(Path(str(detect_module.__file__)))}
+    assert used == {"json", "re", "dataclasses", "typing"}
 
 
 def test_trace_tells_each_step_in_order() -> None:

@@ -56,6 +56,16 @@ def test_resolved_258_and_later_gets_a_delegate(tmp_path: Path) -> None:
     assert world.text("/run/systemd/resolved.conf.d/zz-secdns.conf") is None
 
 
+@pytest.mark.parametrize("name", ["resolved 252", "resolved 262"])
+def test_resolved_is_never_restarted_too_often_for_systemd(name: str, tmp_path: Path) -> None:
+    """A sixth start within ten seconds is refused (StartLimitBurst=), and DNS would be dead."""
+    world = make(name, tmp_path)
+    turn_on(world)
+    switch.turn_off(world.machine())
+    told = [argv[1] for argv in world.commands if argv[0] == "systemctl" and argv[1] != "--version"]
+    assert told == ["reset-failed", "try-reload-or-restart"] * 2
+
+
 def test_network_manager_keeps_the_search_list_and_gets_our_options(tmp_path: Path) -> None:
     world = make("NetworkManager", tmp_path)
     turn_on(world)
@@ -170,10 +180,20 @@ def test_file_of_a_manager_that_is_gone_is_put_back_for_it_need2(name: str, tmp_
     world = make(name, tmp_path)
     before = world.state()
     turn_on(world)
-    world.programs["nmcli"] = lambda argv, stdin: Ran(8, err="Error: NetworkManager is not running.")
+    world.programs["nmcli"] = lambda argv, stdin: Ran(
+        1, err="Error: failed to reload: NetworkManager is not running\n"
+    )
     assert asked(world) == ["127.0.0.1", "::1"]
     assert switch.turn_off(world.machine()) == []
     assert world.state() == before
+
+
+def test_other_failure_of_a_manager_is_told(tmp_path: Path) -> None:
+    world = make("NetworkManager", tmp_path)
+    turn_on(world)
+    world.programs["nmcli"] = lambda argv, stdin: Ran(1, err="Error: failed to reload: access denied\n")
+    with pytest.raises(SettingsError, match=r"the files are as they were before, but .*access denied"):
+        switch.turn_off(world.machine())
 
 
 def test_time_of_the_file_comes_back_too(tmp_path: Path) -> None:
