@@ -1,4 +1,4 @@
-"""systemd-resolved: a drop-in, or a delegate from version 258 on, below /run, so a reboot undoes it.
+"""systemd-resolved: a drop-in, or from version 258 on a delegate, below /run, so a reboot undoes it.
 
 The stub at 127.0.0.53 and /etc/resolv.conf stay as they are: resolved goes on sending the names of
 a VPN's or the LAN's routing domains to their own servers, and asks us for all others.
@@ -61,7 +61,7 @@ def current(machine: Machine) -> DNSSettings:
 def plan(machine: Machine, settings: DNSSettings) -> Plan:
     """Write one file and have it read; any port will do."""
     servers = " ".join(str(server) for server in settings.servers)
-    if _version(machine) >= DELEGATES_SINCE:
+    if _version(machine) >= DELEGATES_SINCE and not _takes_all(machine):
         delegate = Write(DELEGATE, _DELEGATE.format(marker=MARKER, servers=servers))
         return Plan((delegate, *_READ_ANEW), undo=_READ_ANEW)
     drop_in = Write(DROP_IN, _DROP_IN.format(marker=MARKER, servers=servers))
@@ -69,6 +69,14 @@ def plan(machine: Machine, settings: DNSSettings) -> Plan:
         (drop_in, *_READ_ANEW),
         undo=_READ_ANEW,
         check=lambda machine: _check(machine, settings),
+    )
+
+
+def _takes_all(machine: Machine) -> bool:
+    """Tell whether the global servers are asked for every name; a delegate would share that with them."""
+    domains = resolved_property(machine, "Domains")
+    return isinstance(domains, list) and any(
+        isinstance(entry, list) and entry[:2] == [0, "."] for entry in domains
     )
 
 

@@ -21,6 +21,7 @@ class World:
     """One machine below ``root``, with the programs it has: a name and what it does.
 
     ``loaded`` is what systemd-resolved has read; it stays when our process dies, like the files.
+    ``takes_all`` is an administrator who sends every name to its global servers.
     """
 
     def __init__(self, root: Path) -> None:
@@ -28,6 +29,7 @@ class World:
         self.commands: list[tuple[str, ...]] = []
         self.programs: dict[str, Callable[[Sequence[str], str], Ran]] = {}
         self.loaded: list[str] = []
+        self.takes_all = False
         self.interfaces: dict[str, str] = {}
         for directory in ("run", "var/lib"):
             (root / directory).mkdir(parents=True)
@@ -117,7 +119,13 @@ def with_resolved(world: World, version: int = 252, mode: str = "stub") -> None:
             return previous(argv, stdin) if previous else Ran(1, err="no such name")
         if argv[-1] == "ResolvConfMode":
             return data(mode)
+        if argv[-1] == "Domains":
+            return data([[0, ".", True]] if world.takes_all or (world.loaded and not delegate()) else [])
         return data([*(global_server(host) for host in world.loaded), *link])
+
+    def delegate() -> str | None:
+        found = world.text("/run/systemd/dns-delegate.d/secdns.dns-delegate")
+        return found if version >= 258 else None
 
     def systemctl(argv: Sequence[str], stdin: str) -> Ran:
         if argv[1] == "--version":
@@ -126,8 +134,8 @@ def with_resolved(world: World, version: int = 252, mode: str = "stub") -> None:
             return Ran(0)
         assert list(argv[1:]) == ["try-reload-or-restart", "systemd-resolved.service"]
         world.loaded.clear()
-        name = "dns-delegate.d/secdns.dns-delegate" if version >= 258 else "resolved.conf.d/zz-secdns.conf"
-        for line in (world.text(f"/run/systemd/{name}") or "").splitlines():
+        drop_in = world.text("/run/systemd/resolved.conf.d/zz-secdns.conf")
+        for line in (delegate() or drop_in or "").splitlines():
             if line.startswith("DNS="):
                 # the property has no ports
                 world.loaded[:] = [bare(each) for each in line[4:].split()]

@@ -56,6 +56,19 @@ def test_resolved_258_and_later_gets_a_delegate(tmp_path: Path) -> None:
     assert world.text("/run/systemd/resolved.conf.d/zz-secdns.conf") is None
 
 
+def test_resolved_258_whose_global_servers_take_every_name_gets_a_drop_in(tmp_path: Path) -> None:
+    """Both would be asked, ours and the administrator's: only a drop-in can empty that list."""
+    world = make("resolved 262", tmp_path)
+    world.takes_all = True
+    before = world.state()
+    assert turn_on(world)
+    assert world.text("/run/systemd/resolved.conf.d/zz-secdns.conf") is not None
+    assert world.text("/run/systemd/dns-delegate.d/secdns.dns-delegate") is None
+    assert not turn_on(world)
+    switch.turn_off(world.machine())
+    assert world.state() == before
+
+
 @pytest.mark.parametrize("name", ["resolved 252", "resolved 262"])
 def test_resolved_is_never_restarted_too_often_for_systemd(name: str, tmp_path: Path) -> None:
     """A sixth start within ten seconds is refused (StartLimitBurst=), and DNS would be dead."""
