@@ -289,35 +289,61 @@ def _undo_all(machine: Machine) -> list[str] | None:
 
 
 def _undo(machine: Machine, record: Journal) -> list[str]:
-    """Put back what the journal says: files, then directories, then whoever has to be told."""
-    left = []
+    """Put back what the journal says: files, then directories, then whoever has to be told.
+
+    What fails keeps nothing else from being put back.
+    """
+    left: list[str] = []
+    failures: list[SettingsError] = []
     for saved in record.files:
-        if saved.watched:
-            continue
-        machine.remove(beside(saved.path))
-        there = machine.snapshot(saved.path)
-        if there.says_same(saved.before):
-            continue
-        if there.kind == "file" and is_ours(there.octets.decode("utf-8", "replace")):
-            machine.put(saved.path, saved.before)
-        else:
-            left.append(f"{saved.path} was changed by somebody else since, and was left alone")
+        if not saved.watched:
+            with _collecting(failures):
+                left += _put_back(machine, saved)
     for directory in reversed(record.directories):
-        machine.remove_directory(directory)
+        with _collecting(failures):
+            machine.remove_directory(directory)
+    whole = not failures
     for run in record.undo:
-        _run_back(machine, run)
+        with _collecting(failures):
+            _run_back(machine, run, whole=whole)
     for saved in record.files:
         if saved.watched:
-            _settle(machine, saved, {server.host for server in record.servers})
+            with _collecting(failures):
+                _settle(machine, saved, {server.host for server in record.servers})
+    if failures:
+        raise SettingsError("; ".join(map(str, failures)), hint=failures[0].hint)
     return left
 
 
-def _run_back(machine: Machine, run: Run) -> None:
+@contextlib.contextmanager
+def _collecting(failures: list[SettingsError]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        failures.append(explained(error))
+    except SettingsError as error:
+        failures.append(error)
+
+
+def _put_back(machine: Machine, saved: Saved) -> list[str]:
+    """Put one file back if what is there is ours; else say that it is not."""
+    machine.remove(beside(saved.path))
+    there = machine.snapshot(saved.path)
+    if there.says_same(saved.before):
+        return []
+    if there.kind == "file" and is_ours(there.octets.decode("utf-8", "replace")):
+        machine.put(saved.path, saved.before)
+        return []
+    return [f"{saved.path} was changed by somebody else since, and was left alone"]
+
+
+def _run_back(machine: Machine, run: Run, *, whole: bool) -> None:
     try:
         _run(machine, run)
     except SettingsError as error:
+        start = "the files are as they were before, but " if whole else ""
         raise SettingsError(
-            f"the files are as they were before, but {error}",
+            f"{start}{error}",
             hint=f"when it can be run: sudo {' '.join(run.argv)}; then: sudo secdns system off",
         ) from error
 
