@@ -18,6 +18,7 @@ from secdns.testing.quic import QUICConnection, QUICServer
 
 NO_ERROR = 0x100  # RFC 9114 §8.1
 REQUEST_REJECTED = 0x10B
+REQUEST_CANCELLED = 0x10C
 _NO_LIMIT = 2**62
 
 
@@ -111,6 +112,9 @@ class HTTP3Connection(QUICConnection):
             return
         if faults.inject:
             self.write(stream, faults.inject)
+        if faults.stop_sending:
+            self._quic.stop_stream(stream, REQUEST_CANCELLED)
+            self.transmit()
         for _ in range(faults.informational):
             self._send_headers(stream, [(":status", "103")])
         body = reply if faults.body is None else faults.body

@@ -116,6 +116,7 @@ class Faults:
     only_version: int | None = None  # speak this version of QUIC only
     oddity: Oddity | None = None  # DNS over QUIC: instead of the answer
     h3_oddity: H3Oddity | None = None  # HTTP/3: the same
+    stop_sending: bool = False  # HTTP/3: STOP_SENDING before the answer (RFC 9114 §4.1)
 
     def take(self, seen: Seen) -> "Faults":
         """Give the faults that hold for this query: these, or none; ``times`` counts down."""

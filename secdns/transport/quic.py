@@ -385,7 +385,9 @@ class QUICConversation(Conversation, Generic[R]):
                 self._heard()
                 self._spoke_at = self.quic.packets
             self.received(event.stream_id, event.data, event.end_stream)
-        elif isinstance(event, StreamReset | StopSendingReceived):
+        elif isinstance(event, StopSendingReceived):  # it has read enough: the answer comes all the same
+            self.broken_off(event.stream_id)
+        elif isinstance(event, StreamReset):
             self.broken_off(event.stream_id)
             request = self.take(event.stream_id)
             if request is not None:

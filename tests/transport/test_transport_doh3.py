@@ -131,6 +131,16 @@ async def test_refused_stream_is_safe_to_ask_again_9114_1(up: FakeUpstream, reac
     assert up.connections["h3"] == 1
 
 
+async def test_answer_counts_though_the_server_wants_no_more_of_the_request_9114_1(
+    up: FakeUpstream, reach: Reach
+) -> None:
+    transport = reach(up.endpoint("h3"))
+    up.faults.stop_sending = True
+    assert await ask(transport) == right_answer()
+    assert await ask(transport, 2) == right_answer(2)
+    assert up.connections["h3"] == 1
+
+
 async def test_cancelled_query_is_called_off(up: FakeUpstream, reach: Reach) -> None:
     transport = reach(up.endpoint("h3"))
     await ask(transport)
