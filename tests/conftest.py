@@ -2,7 +2,8 @@
 
 - ``@pytest.mark.needs("kdig", package="knot-dnsutils")`` skips a test whose program is not installed.
   A fixture that starts a server says the same by letting ``MissingProgram`` out.
-- With ``CI=true`` neither is a skip: it is a failure, so that no machine looks green without the packages.
+  So does one that needs a tree of another Debian release which cannot be made here, with ``NoTree``.
+- With ``CI=true`` none of it is a skip: it is a failure, so that no machine looks green without the packages.
 - ``socket.getaddrinfo`` raises for every host that is not an IP literal: secdns is the resolver, so it must
   never need one, and no test may leave the machine.
 - Properties try the same 200 examples on every run; ``HYPOTHESIS_PROFILE=nightly`` tries 5,000 fresh ones.
@@ -20,6 +21,7 @@ from hypothesis import settings
 
 from tests.lab.netns import NoNamespaces
 from tests.lab.programs import MissingProgram, find
+from tests.lab.tree import NoTree
 
 STRICT = os.environ.get("CI", "").lower() in ("1", "true")
 
@@ -76,12 +78,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a program that is not there into a skip, unless this is CI."""
+    """Turn a program or a tree that is not there into a skip, unless this is CI."""
     report = yield
     error = call.excinfo.value if call.excinfo else None
-    missing = isinstance(error, MissingProgram) and not STRICT
-    if missing or isinstance(error, NoNamespaces):
-        reason = str(error) if missing else f"needs: network namespaces ({error})"
+    reason = None
+    if isinstance(error, MissingProgram) and not STRICT:
+        reason = str(error)
+    elif isinstance(error, NoTree) and not STRICT:
+        reason = f"needs: {error}"
+    elif isinstance(error, NoNamespaces):
+        reason = f"needs: network namespaces ({error})"
+    if reason is not None:
         path, line, _ = item.location
         report.outcome = "skipped"
         report.longrepr = (path, (line or 0) + 1, f"Skipped: {reason}")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 PACKAGES = {
     "caddy": "caddy",
+    "debootstrap": "debootstrap",
     "delv": "bind9-dnsutils",
     "dig": "bind9-dnsutils",
     "dnsdist": "dnsdist",
@@ -38,6 +39,7 @@ PACKAGES = {
     "tinyproxy": "tinyproxy-bin",
     "unbound": "unbound",
     "unbound-control": "unbound",
+    "unshare": "util-linux",
 }
 """Program -> the Debian package it comes in; ``tests/run`` installs every one of them."""
 
