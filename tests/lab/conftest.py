@@ -8,9 +8,11 @@ import pytest
 from tests.lab import servers
 from tests.lab.daemon import Daemon, complete
 from tests.lab.netns import Namespace, namespace
+from tests.lab.quic_servers import Caddy, caddy
 from tests.lab.servers import Authority, Certificates, Upstream
 
-UPSTREAMS = ("tls-unbound", "https-unbound", "tls-dnsdist", "https-dnsdist")
+TLS_UPSTREAMS = ("tls-unbound", "https-unbound", "tls-dnsdist", "https-dnsdist")
+UPSTREAMS = (*TLS_UPSTREAMS, "h3-caddy")
 """Every encrypted upstream of the lab: scheme and implementation."""
 
 
@@ -45,13 +47,20 @@ def lab_dnsdist(lab_directory: Path, certificates: Certificates, lab_unbound: Up
         yield started
 
 
+@pytest.fixture(scope="session")
+def lab_caddy(lab_directory: Path, certificates: Certificates, lab_unbound: Upstream) -> Iterator[Caddy]:
+    """Caddy, with DoH over HTTP/2 and HTTP/3, in front of Unbound."""
+    with caddy(lab_directory / "caddy", certificates, lab_unbound) as started:
+        yield started
+
+
 @pytest.fixture
 def upstream_table(request: pytest.FixtureRequest) -> Callable[[str], str]:
     """Give the ``[[upstream]]`` table of one of ``UPSTREAMS``."""
 
     def table(which: str) -> str:
         scheme, _, implementation = which.partition("-")
-        upstream: Upstream = request.getfixturevalue(f"lab_{implementation}")
+        upstream: Upstream | Caddy = request.getfixturevalue(f"lab_{implementation}")
         return upstream.config_table(scheme)
 
     return table
@@ -99,7 +108,7 @@ def shared_daemons(
     def get(which: str) -> Daemon:
         if which not in started:
             scheme, _, implementation = which.partition("-")
-            upstream: Upstream = request.getfixturevalue(f"lab_{implementation}")
+            upstream: Upstream | Caddy = request.getfixturevalue(f"lab_{implementation}")
             config = tmp_path_factory.mktemp(which) / "secdns.toml"
             config.write_text(complete(upstream.config_table(scheme)))
             daemon = Daemon(config)

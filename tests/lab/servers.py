@@ -5,10 +5,7 @@ them asks anybody off this machine: the lab has a root zone of its own.
 """
 
 import base64
-import os
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -316,56 +313,6 @@ addDOHLocal("127.0.0.1:{doh_port}", {tls}, "/dns-query")
     check = ready(port) if backend_port else answers_udp(port, "ready.example.test", 1)
     with running(argv, directory / "dnsdist.log", check, prefix=prefix) as process:
         yield Upstream(process, port, dot_port, doh_port, certificates.ca_file, config)
-
-
-@contextmanager
-def caddy(directory: Path, certificates: Certificates, backend: Upstream) -> Iterator[int]:
-    """Run Caddy with HTTP/2 and HTTP/3 on one port in front of a resolver's own DoH; give the port.
-
-    It offers HTTP/3 with Alt-Svc by itself.
-    """
-    program = find("caddy")
-    directory.mkdir(parents=True, exist_ok=True)
-    (port,) = free_ports(1)
-    config = directory / "Caddyfile"
-    config.write_text(
-        f"""\
-{{
-	admin off
-	auto_https off
-	storage file_system "{directory}"
-}}
-https://{UPSTREAM_NAME}:{port} {{
-	bind 127.0.0.1
-	tls "{certificates.chain}" "{certificates.key}"
-	reverse_proxy https://127.0.0.1:{backend.doh_port} {{
-		transport http {{
-			tls_server_name {UPSTREAM_NAME}
-			tls_trusted_ca_certs "{certificates.ca_file}"
-			versions 2
-		}}
-	}}
-}}
-"""
-    )
-    argv = [program, "run", "--config", str(config), "--adapter", "caddyfile"]
-    env = {**os.environ, "HOME": str(directory), "XDG_CONFIG_HOME": str(directory)}
-    with running(argv, directory / "caddy.log", accepts(port), env=env):
-        yield port
-
-
-def accepts(port: int) -> Check:
-    """A readiness check: somebody accepts connections."""
-
-    def ready() -> bool:
-        with socket.socket() as sock:
-            sock.settimeout(0.1)
-            if sock.connect_ex(("127.0.0.1", port)) == 0:
-                return True
-        time.sleep(0.05)
-        return False
-
-    return ready
 
 
 def doh_stamp(address: str, host: str, path: str = "/dns-query") -> str:

@@ -1,15 +1,14 @@
 """`secdns upstreams test` says of real resolvers over zones without signatures what is true of them."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from secdns.__main__ import main
-from tests.lab import servers
-from tests.lab.conftest import UPSTREAMS
-from tests.lab.servers import UPSTREAM_NAME, Certificates, Upstream
+from tests.lab.conftest import TLS_UPSTREAMS
+from tests.lab.quic_servers import Caddy
+from tests.lab.servers import UPSTREAM_NAME, Upstream
 from tests.lab.tested import is_padded, report_on
 from tests.lab.zones import BIG_STRING, BIG_STRINGS
 
@@ -18,7 +17,7 @@ pytestmark = [pytest.mark.real, pytest.mark.needs("kdig", package="knot-dnsutils
 OPTIONS = ("--name", "example.test", "--large", "big.example.test")
 
 
-@pytest.mark.parametrize("which", UPSTREAMS)
+@pytest.mark.parametrize("which", TLS_UPSTREAMS)
 def test_what_it_says_of_a_real_resolver_is_true(
     which: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -53,17 +52,10 @@ def test_connection_that_dnsdist_closes_after_two_seconds_is_seen_to_end(
     assert text.startswith("it closes a connection that idles for ")
 
 
-@pytest.fixture(scope="module")
-def caddy(lab_directory: Path, certificates: Certificates, lab_unbound: Upstream) -> Iterator[int]:
-    """Caddy in front of Unbound's DNS over HTTPS."""
-    with servers.caddy(lab_directory / "caddy", certificates, lab_unbound) as port:
-        yield port
-
-
 def test_http3_that_caddy_offers_is_tested_beside_http2(
-    caddy: int, lab_unbound: Upstream, capsys: pytest.CaptureFixture[str]
+    lab_caddy: Caddy, lab_unbound: Upstream, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    url = f"https://{UPSTREAM_NAME}:{caddy}/dns-query"
+    url = f"https://{UPSTREAM_NAME}:{lab_caddy.port}/dns-query"
     trust = ["--ca-file", str(lab_unbound.ca_file), "--address", "127.0.0.1"]
     main(["upstreams", "test", "--json", url, *trust, *OPTIONS])
     doh, doh3 = json.loads(capsys.readouterr().out)
