@@ -2,11 +2,13 @@
 
     .venv/bin/python -m tests.bench [--rounds 3] [--json FILE] [--only SECTION …] [--quick]
 
-Needs the Debian packages that ``tests/run`` installs; who is not found is left out and named.
+Needs the Debian packages that ``tests/run`` installs; who is not found is left out and named. As root it runs
+in a network namespace of its own, so that nobody can reach outside, whatever he is configured to do.
 Every candidate forwards to the same upstream: a dnsdist that makes up an answer for every name, over DoT,
-DoH and plain DNS. Each measurement starts its candidate afresh; rounds go through the candidates forwards and
-backwards by turns, and the table gives medians. It takes about five minutes a round. Let nothing else run
-meanwhile: the one who asks, the upstream and the candidate already share the machine's cores.
+DoH and plain DNS; for DoH/3 a Caddy in front of it, for DoQ a Knot with a wildcard. Each measurement starts
+its candidate afresh; rounds go through the candidates forwards and backwards by turns, and the table gives
+medians. It takes about six minutes a round. Let nothing else run meanwhile: the one who asks, the upstream
+and the candidate already share the machine's cores.
 
 Compare within a table only: the numbers depend on the machine, the ratios much less.
 """
@@ -23,9 +25,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.bench import measure, report, validated
-from tests.bench.candidates import CANDIDATES, PACKAGES, SECDNS, Candidate
+from tests.bench.candidates import CANDIDATES, IN_TREE, SECDNS, Candidate
 from tests.bench.measure import QUICK, Sample, Scale, Unusable
-from tests.lab import servers
+from tests.bench.upstreams import leave_the_network, upstreams, why_missing
 from tests.lab.programs import MissingProgram, NotReady, find
 from tests.lab.servers import Upstream
 
@@ -35,12 +37,11 @@ BUSY = 0.5
 """A load average above this at the start gets a warning."""
 
 
-def _tls(candidate: Candidate) -> str | None:
-    return "tls" if "tls" in candidate.schemes else None
+SchemeOf = Callable[[Candidate], str | None]
 
 
-def _https(candidate: Candidate) -> str | None:
-    return "https" if "https" in candidate.schemes else None
+def _over(scheme: str) -> SchemeOf:
+    return lambda candidate: scheme if scheme in candidate.schemes else None
 
 
 def _cached(candidate: Candidate) -> str | None:
@@ -57,12 +58,12 @@ def _startup(candidate: Candidate) -> str | None:
     return candidate.schemes[0] if candidate.name != "unbound-long" else None
 
 
-SECTIONS: dict[str, tuple[Measure, Callable[[Candidate], str | None]]] = {
+SCHEMES = ("tls", "https", "h3", "quic")
+
+SECTIONS: dict[str, tuple[Measure, SchemeOf]] = {
     "cached": (measure.cached, _cached),
-    "miss-tls": (measure.missed, _tls),
-    "miss-https": (measure.missed, _https),
-    "latency-tls": (measure.latency, _tls),
-    "latency-https": (measure.latency, _https),
+    **{f"miss-{scheme}": (measure.missed, _over(scheme)) for scheme in SCHEMES},
+    **{f"latency-{scheme}": (measure.latency, _over(scheme)) for scheme in SCHEMES},
     "memory": (measure.memory, _memory),
     "startup": (measure.startup, _startup),
 }
@@ -79,8 +80,8 @@ def measure_all(
     """Run every section for every candidate, ``rounds`` times; give the samples, and what went wrong."""
     samples: dict[str, dict[str, list[Sample]]] = {section: {} for section in sections}
     remarks: list[str] = []
-    certificates = servers.make_certificates(directory / "certificates")
-    with servers.dnsdist(directory / "upstream", certificates) as upstream:
+    schemes = {section.partition("-")[2] for section in sections}
+    with upstreams(directory / "upstreams", [*schemes]) as by_scheme:
         for number in range(rounds):
             for section in sections:
                 how, scheme_of = SECTIONS[section]
@@ -92,7 +93,7 @@ def measure_all(
                     load = measure.load_average()
                     say(f"round {number + 1}/{rounds}: {section}: {candidate.name} (load {load:.2f})")
                     try:
-                        sample = how(candidate, place, upstream, scheme, scale)
+                        sample = how(candidate, place, by_scheme[scheme], scheme, scale)
                     except (Unusable, NotReady, OSError) as problem:
                         remarks.append(f"{section}, {candidate.name}, round {number + 1}: {problem}")
                         say(f"  {problem}")
@@ -140,16 +141,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MissingProgram as missing:
         say(f"tests.bench: error: {missing}\ntests.bench: hint: tests/run installs it, as root")
         return 69
+    sections = options.only or all_sections
     present = []
     for candidate in CANDIDATES:
         if options.candidates and candidate.name not in options.candidates:
             continue
-        if candidate.is_found():
-            present.append(candidate)
+        if reason := candidate.why_missing():
+            remarks.append(f"{candidate.name}: {reason}")
         else:
-            remarks.append(
-                f"{candidate.name}: not found ({PACKAGES.get(candidate.program, candidate.program)})"
-            )
+            present.append(candidate)
+    for scheme in SCHEMES:
+        concerned = [section for section in sections if section.endswith(f"-{scheme}")]
+        if concerned and (reason := why_missing(scheme)):
+            remarks.append(f"{', '.join(concerned)}: {reason}")
+            sections = [section for section in sections if section not in concerned]
+    if not leave_the_network():  # only now: a tree is fetched from the network
+        remarks.append(f"not in a network namespace, so without {', '.join(IN_TREE)}: that needs root")
+        present = [candidate for candidate in present if candidate.program not in IN_TREE]
     if (load := measure.load_average()) > BUSY:
         remarks.append(f"the load average was {load:.2f} at the start: something else was running")
     remarks += [f"{candidate.name}: {candidate.note}" for candidate in present if candidate.note]
@@ -158,11 +166,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     begun = datetime.now(UTC)
     with tempfile.TemporaryDirectory(prefix="secdns-bench-") as directory:
         scale = QUICK if options.quick else Scale()
-        wanted = options.only or [*SECTIONS, *validated.ALGORITHMS]
-        plain = [section for section in wanted if section in SECTIONS]
+        plain = [section for section in sections if section in SECTIONS]
         samples, problems = measure_all(present, plain, options.rounds, scale, Path(directory))
         remarks += problems
-        for section in wanted:
+        for section in sections:
             if section in validated.ALGORITHMS:
                 samples[section], problems = validated.measure_section(
                     section, options.rounds, scale, Path(directory) / section, say

@@ -45,17 +45,22 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
 }
 for _section in ("validated-p256", "validated-rsa2048"):
     COLUMNS[_section] = (("cpu_us", "CPU µs/name", ".1f"), ("queries_per_s", "names/s", ",.0f"))
-COLUMNS["miss-https"] = COLUMNS["miss-tls"]
-COLUMNS["latency-https"] = COLUMNS["latency-tls"]
+for _scheme in ("https", "h3", "quic"):
+    COLUMNS[f"miss-{_scheme}"] = COLUMNS["miss-tls"]
+    COLUMNS[f"latency-{_scheme}"] = COLUMNS["latency-tls"]
 
 TITLES = {
     "cached": "Cached answer over UDP: CPU of the server, and the most it can do",
     "miss-tls": "Forwarded miss over DoT: CPU of the forwarder",
     "miss-https": "Forwarded miss over DoH/2: CPU of the forwarder",
+    "miss-h3": "Forwarded miss over DoH/3, to Caddy: CPU of the forwarder",
+    "miss-quic": "Forwarded miss over DoQ, to Knot: CPU of the forwarder",
     "validated-p256": "Cold name in a signed zone over DoT, P-256: CPU of the validator",
     "validated-rsa2048": "Cold name in a signed zone over DoT, RSA-2048: CPU of the validator",
     "latency-tls": "Latency added to a warm DoT upstream, in ms",
     "latency-https": "Latency added to a warm DoH/2 upstream, in ms",
+    "latency-h3": "Latency added to a warm DoH/3 upstream, which is asked directly over DoH/2, in ms",
+    "latency-quic": "Latency added to a warm DoQ upstream, which is asked directly over DoT, in ms",
     "memory": "Resident memory, and wake-ups when idle",
     "startup": "Time from exec to the first answer",
 }
@@ -125,7 +130,7 @@ def budgets(results: Results) -> list[Budget]:
             1.0,
             "",
             ratio("miss-https", DNSCRYPT_PROXY),
-            "dnscrypt-proxy not found",
+            "no dnscrypt-proxy in this run",
         ),
         Budget(
             "cold validated name over DoT, P-256, CPU ÷ Unbound's",
@@ -142,7 +147,7 @@ def budgets(results: Results) -> list[Budget]:
             ratio("validated-rsa2048", UNBOUND),
         ),
     ]
-    for scheme, title in (("tls", "DoT"), ("https", "DoH/2")):
+    for scheme, title in (("tls", "DoT"), ("https", "DoH/2"), ("h3", "DoH/3"), ("quic", "DoQ")):
         rows += [
             Budget(f"latency added, {title}, p50", 1.0, 0.4, "ms", one(f"latency-{scheme}", "p50_added_ms")),
             Budget(f"latency added, {title}, p99", 5.0, None, "ms", one(f"latency-{scheme}", "p99_added_ms")),

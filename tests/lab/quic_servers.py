@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.programs import MissingProgram, Process, answers_udp, find, free_ports, running
-from tests.lab.servers import UPSTREAM_NAME, Certificates, Upstream
+from tests.lab.servers import UPSTREAM_NAME, Certificates, Upstream, config_table
 from tests.lab.tree import DEBIAN_13, debian_tree, inside
 
 KNOT_NEEDED = (3, 4)
@@ -33,10 +33,7 @@ class Caddy:
 
     def config_table(self, scheme: str) -> str:
         """Give the ``[[upstream]]`` table of secdns's configuration for ``https`` or ``h3``."""
-        return (
-            f'[[upstream]]\nname = "caddy"\nurl = "{scheme}://{UPSTREAM_NAME}:{self.port}/dns-query"\n'
-            f'addresses = ["127.0.0.1"]\nca_file = "{self.ca_file}"\n'
-        )
+        return config_table(scheme, self.port, "/dns-query", self.ca_file)
 
     def reload(self) -> None:
         """Have it drop its configuration and start with it anew, as ``systemctl reload`` does."""
@@ -120,17 +117,6 @@ def _home(directory: Path) -> dict[str, str]:
     return {"HOME": str(directory), "XDG_CONFIG_HOME": str(directory), "XDG_DATA_HOME": str(directory)}
 
 
-@dataclass(frozen=True, slots=True)
-class KnotQUIC:
-    """A running Knot, in plain, over TLS and over QUIC."""
-
-    process: Process
-    port: int
-    tls_port: int
-    quic_port: int
-    ca_file: Path
-
-
 def knot_with_quic() -> Sequence[str]:
     """Give the command that runs a Knot which speaks QUIC: this machine's, or that of a tree.
 
@@ -158,8 +144,8 @@ def knot_quic(
     records: str,
     *,
     ready: Callable[[int], Callable[[], bool]] | None = None,
-) -> Iterator[KnotQUIC]:
-    """Run Knot with one zone, whose SOA and NS are added to ``records``.
+) -> Iterator[Upstream]:
+    """Run Knot with one zone, in plain, over TLS and over QUIC; its SOA and NS are added to ``records``.
 
     Raises:
         MissingProgram, NoTree: as ``knot_with_quic``.
@@ -195,4 +181,4 @@ zone:
     )
     check = (ready or (lambda port: answers_udp(port, zone)))(port)
     with running([*argv, "-c", str(config)], directory / "knot.log", check) as process:
-        yield KnotQUIC(process, port, tls_port, quic_port, certificates.ca_file)
+        yield Upstream(process, port, tls_port, 0, certificates.ca_file, config, quic_port)

@@ -61,17 +61,25 @@ class Upstream:
     doh_port: int
     ca_file: Path
     config: Path
+    doq_port: int = 0
 
     def config_table(self, scheme: str) -> str:
-        """Give the ``[[upstream]]`` table of secdns's configuration for ``tls`` or ``https``."""
-        url = {
-            "tls": f"tls://{UPSTREAM_NAME}:{self.dot_port}",
-            "https": f"https://{UPSTREAM_NAME}:{self.doh_port}/dns-query",
+        """Give the ``[[upstream]]`` table of secdns's configuration for one of its schemes."""
+        port, path = {
+            "tls": (self.dot_port, ""),
+            "https": (self.doh_port, "/dns-query"),
+            "h3": (self.doh_port, "/dns-query"),
+            "quic": (self.doq_port, ""),
         }[scheme]
-        return (
-            f'[[upstream]]\nname = "lab-{url.rpartition(":")[2].partition("/")[0]}"\nurl = "{url}"\n'
-            f'addresses = ["127.0.0.1"]\nca_file = "{self.ca_file}"\n'
-        )
+        return config_table(scheme, port, path, self.ca_file)
+
+
+def config_table(scheme: str, port: int, path: str, ca_file: Path) -> str:
+    """Give the ``[[upstream]]`` table of secdns's configuration for an upstream of the lab."""
+    return (
+        f'[[upstream]]\nname = "lab-{port}"\nurl = "{scheme}://{UPSTREAM_NAME}:{port}{path}"\n'
+        f'addresses = ["127.0.0.1"]\nca_file = "{ca_file}"\n'
+    )
 
 
 Check = Callable[[], bool]
@@ -288,7 +296,8 @@ def dnsdist(
 ) -> Iterator[Upstream]:
     """Run dnsdist in plain, over DoT and over DoH, in front of ``backend_port``.
 
-    Without a backend it makes up 192.0.2.53 for every question itself, as fast as an upstream can be.
+    Without a backend it makes up 192.0.2.53 for every name itself, as fast as an upstream can be. What is no
+    address does not exist: dnscrypt-proxy uses an upstream only if that is so for a name it makes up.
     """
     program = find("dnsdist")
     directory.mkdir(parents=True, exist_ok=True)
@@ -296,7 +305,8 @@ def dnsdist(
     config = directory / "dnsdist.conf"
     tls = f'"{certificates.chain}", "{certificates.key}"'
     answers = (
-        'addAction(AllRule(), SpoofAction({"192.0.2.53"}, {ttl=3600}))'
+        'addAction(AllRule(), SpoofAction({"192.0.2.53"}, {ttl=3600}))\n'
+        "addAction(AllRule(), RCodeAction(DNSRCode.NXDOMAIN))"
         if backend_port is None
         else f'newServer({{address="127.0.0.1:{backend_port}"}}):setUp()'
     )

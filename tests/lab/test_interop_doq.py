@@ -14,8 +14,8 @@ from secdns.endpoint import Endpoint, parse
 from secdns.transport import Transport, open_transport
 from tests.lab.clients import run_client
 from tests.lab.conftest import StartDaemon
-from tests.lab.quic_servers import KnotQUIC, knot_quic
-from tests.lab.servers import UPSTREAM_NAME, Certificates
+from tests.lab.quic_servers import knot_quic
+from tests.lab.servers import UPSTREAM_NAME, Certificates, Upstream
 from tests.lab.tree import TIMEOUT_S
 from tests.transport.support import ask, no_lookup, right_answer
 
@@ -25,15 +25,15 @@ HOSTS = 250
 
 
 @pytest.fixture(scope="module")
-def knot(lab_directory: Path, certificates: Certificates) -> Iterator[KnotQUIC]:
+def knot(lab_directory: Path, certificates: Certificates) -> Iterator[Upstream]:
     hosts = "".join(f"h{number} A 192.0.2.{number % 250 + 1}\n" for number in range(HOSTS))
     with knot_quic(lab_directory / "knot-quic", certificates, "example.test", hosts) as started:
         yield started
 
 
 @pytest.fixture
-def endpoint(knot: KnotQUIC) -> Endpoint:
-    url = f"quic://{UPSTREAM_NAME}:{knot.quic_port}"
+def endpoint(knot: Upstream) -> Endpoint:
+    url = f"quic://{UPSTREAM_NAME}:{knot.doq_port}"
     return replace(parse(url), addresses=("127.0.0.1",), ca_file=str(knot.ca_file))
 
 
@@ -58,11 +58,8 @@ async def test_bursts_do_not_make_knot_fall_silent(endpoint: Endpoint) -> None:
         await transport.aclose()
 
 
-def test_daemon_answers_through_knot(knot: KnotQUIC, secdns_daemon: StartDaemon) -> None:
-    url = f"quic://{UPSTREAM_NAME}:{knot.quic_port}"
-    daemon = secdns_daemon(
-        f'[[upstream]]\nname = "knot"\nurl = "{url}"\naddresses = ["127.0.0.1"]\nca_file = "{knot.ca_file}"\n'
-    )
+def test_daemon_answers_through_knot(knot: Upstream, secdns_daemon: StartDaemon) -> None:
+    daemon = secdns_daemon(knot.config_table("quic"))
     for client in ("dig", "kdig", "drill"):
         assert run_client(client, daemon.port, "h7.example.test", "A").rdata == ("192.0.2.8",)
     assert run_client("dig", daemon.port, "gone.example.test", "A").rcode == "NXDOMAIN"
