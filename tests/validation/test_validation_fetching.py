@@ -266,7 +266,7 @@ async def test_silent_link_is_servfail_22_in_time_9520_1(alone: Stage, a: FakeUp
     a.faults = Faults(only=asking_for(SECURE_DS), silent=True)
     began = warp.time()
     waiting = asyncio.ensure_future(alone.ask(WWW))
-    await warp.pass_until(waiting.done, step_s=0.1)
+    await warp.pass_until(waiting.done, step_s=0.02)
     assert set(told(await waiting)) == {22}
     assert warp.time() - began <= 4.51
 
