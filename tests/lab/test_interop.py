@@ -116,9 +116,13 @@ def test_second_answer_comes_from_the_cache(
 def test_negative_answer_is_cached_with_its_soa(shared_daemons: SharedDaemons, lab_unbound: Upstream) -> None:
     port = shared_daemons(UPSTREAMS[0]).port
     first = run_client("dig", port, "never.example.test", "A")
-    counted = unbound_counter(lab_unbound)
-    second = run_client("dig", port, "never.example.test", "A")
-    assert unbound_counter(lab_unbound) == counted
+    for _ in range(3):  # what an earlier test left on its way may be counted meanwhile
+        counted = unbound_counter(lab_unbound)
+        second = run_client("dig", port, "never.example.test", "A")
+        if unbound_counter(lab_unbound) == counted:
+            break
+    else:
+        pytest.fail("the upstream is asked again each time")
     assert (first.rcode, second.rcode) == ("NXDOMAIN", "NXDOMAIN")
     assert "ns.example.test. hostmaster.example.test. 1 7200 3600 1209600 300" in second.text
 
