@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,25 +13,16 @@ from secdns import config as configuration
 from secdns.__main__ import main
 from secdns.cli.rescue import rescue
 from secdns.cli.system import wanted_settings
-from secdns.config import ListenAddress, parse
-from secdns.daemon import Daemon
+from secdns.config import ListenAddress
 from secdns.osdns import proof
 from secdns.osdns.machine import Machine
 from secdns.osdns.plan import Server
+from tests.fixtures import listening
 from tests.osdns.machines import Fake, World, asked, make
 
+__all__ = ["listening"]  # a fixture for this file
+
 Use = Callable[..., World]
-
-
-@pytest.fixture
-async def listening() -> AsyncIterator[Server]:
-    """Where a daemon listens."""
-    daemon = Daemon(parse('[server]\nlisten = ["127.0.0.1:0"]\n', "test"), hosts_file=None)
-    daemon.listen()
-    try:
-        yield Server("127.0.0.1", daemon.bound[0].port)
-    finally:
-        await daemon.stop()
 
 
 @pytest.fixture

@@ -2,29 +2,19 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from secdns.config import parse
-from secdns.daemon import Daemon
 from secdns.dns.message import Message, Record
 from secdns.errors import NotInForceError
 from secdns.iana import RCode, RRClass, RRType
 from secdns.osdns import proof
 from secdns.osdns.plan import Server
+from tests.fixtures import listening
 
-
-@pytest.fixture
-async def ours() -> AsyncIterator[Server]:
-    """Where a daemon listens; no upstream of it is ever asked."""
-    daemon = Daemon(parse('[server]\nlisten = ["127.0.0.1:0"]\n', "test"), hosts_file=None)
-    daemon.listen()
-    try:
-        yield Server("127.0.0.1", daemon.bound[0].port)
-    finally:
-        await daemon.stop()
+__all__ = ["listening"]  # a fixture for this file
 
 
 @pytest.fixture
@@ -65,35 +55,37 @@ async def why_not(server: Server, look_up: Callable[[str], list[str]], settle_s:
     )
 
 
-async def test_look_up_that_arrives_is_proven_need9(ours: Server) -> None:
-    assert await why_not(ours, lambda name: [proof.ask(ours, name)]) is None
+async def test_look_up_that_arrives_is_proven_need9(listening: Server) -> None:
+    assert await why_not(listening, lambda name: [proof.ask(listening, name)]) is None
 
 
-async def test_each_try_has_a_fresh_name_below_ours(ours: Server) -> None:
+async def test_each_try_has_a_fresh_name_below_ours(listening: Server) -> None:
     seen: list[str] = []
 
     def look_up(name: str) -> list[str]:
         seen.append(name)
-        return [proof.ask(ours, name)] if len(seen) == 3 else []
+        return [proof.ask(listening, name)] if len(seen) == 3 else []
 
-    assert await why_not(ours, look_up, settle_s=60) is None
+    assert await why_not(listening, look_up, settle_s=60) is None
     assert len(set(seen)) == 3
     assert all(name.endswith(".secdns.internal.") for name in seen)
 
 
-async def test_look_up_that_finds_nothing_went_elsewhere(ours: Server) -> None:
-    reason = await why_not(ours, lambda name: [])
+async def test_look_up_that_finds_nothing_went_elsewhere(listening: Server) -> None:
+    reason = await why_not(listening, lambda name: [])
     assert reason == "the system could not find a name that only secdns knows, so it asks another resolver"
 
 
 @pytest.mark.parametrize("answer", [["127.1.2.3"], ["192.0.2.1"]])
-async def test_look_up_that_is_answered_otherwise_went_elsewhere(ours: Server, answer: list[str]) -> None:
-    reason = await why_not(ours, lambda name: answer)
+async def test_look_up_that_is_answered_otherwise_went_elsewhere(
+    listening: Server, answer: list[str]
+) -> None:
+    reason = await why_not(listening, lambda name: answer)
     assert reason == f"another resolver answered a name that only secdns knows ({answer[0]})"
 
 
-async def test_one_of_two_answers_from_elsewhere_is_not_enough(ours: Server) -> None:
-    reason = await why_not(ours, lambda name: [proof.ask(ours, name), "192.0.2.1"])
+async def test_one_of_two_answers_from_elsewhere_is_not_enough(listening: Server) -> None:
+    reason = await why_not(listening, lambda name: [proof.ask(listening, name), "192.0.2.1"])
     assert reason is not None
     assert "another resolver" in reason
 
