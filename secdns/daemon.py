@@ -10,8 +10,9 @@ import contextlib
 import gc
 import logging
 import signal
+import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from secdns.paths import state_dir
 from secdns.policy import Hosts, parse_hosts
 from secdns.routing import Groups
 from secdns.stats import Stats
+from secdns.systemd import ServiceManager, take_sockets
 
 DRAIN_S = 1.5  # after SIGTERM for what is in flight; with the rest it ends inside 2 s (F32)
 FAREWELL_S = 0.1  # then what is left gets SERVFAIL, and this long to leave
@@ -77,15 +79,15 @@ class Daemon:
         limits = Limits(connections=raise_descriptor_limit())
         self.tcp = TCPServer(responder, clock=clocks.boot, limits=limits, stats=self.stats)
 
-    def listen(self) -> None:
-        """Open every listen address and begin to serve.
+    def listen(self, inherited: Sequence[socket.socket] = ()) -> None:
+        """Open every listen address and begin to serve; ``inherited`` as for ``open_sockets``.
 
         Raises:
             ListenError: one of them cannot be opened; none is.
         """
         acl = self.config.server.acl
         acls = {address.host: acl_for(address.host, acl) for address in self.config.server.listen}
-        self.bound = open_sockets(self.config.server.listen)
+        self.bound = open_sockets(self.config.server.listen, inherited)
         for bound in self.bound:
             self.udp.listen(bound.udp, acls[bound.host])
             self.tcp.listen(bound.tcp, acls[bound.host])
@@ -168,7 +170,8 @@ def read_hosts(path: Path | None) -> Hosts:
 async def serve(daemon: Daemon, *, ready: Callable[[Daemon], Awaitable[None] | None] | None = None) -> None:
     """Listen, say so, and serve until SIGTERM or SIGINT; SIGHUP reloads.
 
-    ``ready`` is called when queries are answered.
+    ``ready`` is called when queries are answered. A service manager is told so as well, and hears
+    of the event loop as long as it turns; sockets that it opened are taken.
 
     Raises:
         ListenError: an address cannot be opened.
@@ -188,7 +191,8 @@ async def serve(daemon: Daemon, *, ready: Callable[[Daemon], Awaitable[None] | N
         if not task.cancelled() and (error := task.exception()) is not None:
             _LOG.error("the old configuration stays in force", exc_info=error)
 
-    daemon.listen()
+    daemon.listen(take_sockets())
+    manager = ServiceManager()
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
@@ -198,15 +202,18 @@ async def serve(daemon: Daemon, *, ready: Callable[[Daemon], Awaitable[None] | N
         _freeze_garbage()
         if ready is not None and (waiting := ready(daemon)) is not None:
             await waiting
+        manager.ready(_status(daemon))
         await stop.wait()
         _LOG.info("stopping")
     finally:
+        manager.stopping()
         for task in reloads:
             task.cancel()
         await asyncio.gather(*reloads, return_exceptions=True)
         await daemon.stop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)
+        manager.close()
 
 
 def run(config: Config, *, reread: Callable[[], Config] | None = None) -> int:
@@ -230,13 +237,22 @@ def run(config: Config, *, reread: Callable[[], Config] | None = None) -> int:
 def _introduce(daemon: Daemon) -> None:
     """Say who is asked and by whose word, and to a person how to try it."""
     config = daemon.config
-    names = ", then ".join(upstream.name for upstream in config.upstreams)
+    names = _upstreams(daemon)
     where = "none, the defaults hold" if config.source == default().source else config.source
     _say(f"upstreams: {names} (configuration: {where})")
     if sys.stderr.isatty():
         first = daemon.bound[0]
         port = "" if first.port == DNS_PORT else f"-p {first.port} "
         _say(f"try it: dig @{first.host} {port}example.com")
+
+
+def _status(daemon: Daemon) -> str:
+    """Give the line that `systemctl status` shows."""
+    return f"answering at {', '.join(map(str, daemon.bound))}; asking {_upstreams(daemon)}"
+
+
+def _upstreams(daemon: Daemon) -> str:
+    return ", then ".join(upstream.name for upstream in daemon.config.upstreams)
 
 
 def _say(text: str) -> None:

@@ -14,7 +14,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("iana", "limit"),
     ("errors",),
     ("proxies", "stamps"),
-    ("endpoint", "paths", "state_file", "stats", "clock", "turns"),
+    ("endpoint", "paths", "state_file", "stats", "systemd", "clock", "turns"),
     ("dns", "providers", "address_book"),
     ("dnssec",),
     ("policy", "cache", "config", "transport", "network"),

@@ -1,6 +1,7 @@
 """The plain-DNS face of secdns: UDP and TCP towards the programs of this machine.
 
     sockets.py     opens every configured address, or none and says why
+    inherited.py   those that a service manager has opened for us
     holder.py      who holds the port that we want
     udp.py         datagrams; the hit path
     tcp.py         connections (RFC 7766): lets clients in, keeps the limits over all of them

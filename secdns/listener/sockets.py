@@ -20,6 +20,7 @@ from secdns.config import ListenAddress
 from secdns.errors import ListenError
 from secdns.listener import Limits
 from secdns.listener.holder import Holder, find_holder
+from secdns.listener.inherited import Pair, normal, not_configured, pair_up
 
 _LOG = logging.getLogger(__name__)
 
@@ -75,19 +76,33 @@ class Bound:
         self.tcp.close()
 
 
-def open_sockets(addresses: Sequence[ListenAddress]) -> list[Bound]:
+def open_sockets(addresses: Sequence[ListenAddress], inherited: Sequence[socket.socket] = ()) -> list[Bound]:
     """Open UDP and TCP on every address, in order; all of them or none.
 
-    The one exception is an address that comes from the defaults and that the machine does not
+    ``inherited`` are sockets that are open already and are taken where they fit; they are the
+    callee's from now on. Who has some may not be allowed to open more, so then an address that comes
+    from the defaults is left out.
+
+    The one other exception is an address that comes from the defaults and that the machine does not
     have, which is ``[::1]`` where IPv6 is switched off: it is left out with a warning.
 
     Raises:
-        ListenError: an address cannot be listened on. Nothing stays open. The message names the
-            process that holds the port where that can be seen, the hint says what to do.
+        ListenError: an address cannot be listened on, or one that is open already is not among
+            ``addresses``. Nothing stays open. The message names the process that holds the port
+            where that can be seen, the hint says what to do.
     """
     with contextlib.ExitStack() as opened:
+        for sock in inherited:
+            opened.callback(sock.close)
+        given = pair_up(inherited)
         bound = []
         for address in addresses:
+            pair_given = given.pop(normal(address.host, address.port), None)
+            if pair_given is not None:
+                bound.append(_take(address, pair_given))
+                continue
+            if inherited and address.is_default:
+                continue
             try:
                 pair = _open_pair(address.host, address.port)
             except _AbsentError as error:
@@ -97,6 +112,8 @@ def open_sockets(addresses: Sequence[ListenAddress]) -> list[Bound]:
                 continue
             opened.callback(pair.close)
             bound.append(pair)
+        if given:
+            raise not_configured(list(given))
         if not bound:
             wanted = ", ".join(_text(address.host, address.port) for address in addresses)
             raise ListenError(
@@ -157,6 +174,15 @@ def _open_pair(host: str, port: int) -> Bound:
             if port != 0 or not taken or attempt == SAME_PORT_ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
+
+
+def _take(address: ListenAddress, pair: Pair) -> Bound:
+    """Make a pair that is open already as if it had been opened here."""
+    udp, tcp = pair
+    for sock, prepare in ((udp, _prepare_udp), (tcp, _prepare_tcp)):
+        sock.setblocking(False)
+        prepare(sock)
+    return Bound(address.host, address.port, udp, tcp)
 
 
 def _bind(kind: Kind, host: str, port: int) -> socket.socket:
