@@ -11,10 +11,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     what the program needs, does.
     """
     args = list(sys.argv[1:] if argv is None else argv)
-    if args == ["rescue"]:
+    if args in (["rescue"], ["rescue", "--for-now"]):
         from secdns.osdns.rescue import rescue
 
-        return rescue()
+        return rescue(for_now="--for-now" in args)
     from secdns.cli.entry import run
 
     return run(args)

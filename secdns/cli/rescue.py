@@ -4,7 +4,8 @@ import click
 
 
 @click.command()
-def rescue() -> int:
+@click.option("--for-now", is_flag=True, help="Until the service starts again: its units do this.")
+def rescue(for_now: bool) -> int:
     """Put this machine's own DNS back, as it was before `secdns system on`.
 
     It needs neither the daemon nor a configuration nor a network, and nothing but Python itself.
@@ -12,4 +13,4 @@ def rescue() -> int:
     """
     from secdns.osdns import rescue as work
 
-    return work.rescue()
+    return work.rescue(for_now=for_now)

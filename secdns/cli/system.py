@@ -11,7 +11,11 @@ import click
 
 from secdns.cli import options, terminal
 from secdns.cli.exits import Exit
-from secdns.errors import NotInForceError, NotPermittedError
+from secdns.errors import NotInForceError, NotPermittedError, SettingsError
+
+WAIT_S = 1.0  # between two looks for a network
+# Documentation addresses (RFC 5737, RFC 3849): a way to them is a way to everywhere. Nothing is sent.
+ELSEWHERE = ("192.0.2.1", "2001:db8::1")
 
 if TYPE_CHECKING:  # loaded when the command runs
     from secdns.osdns.machine import Machine
@@ -33,15 +37,25 @@ def system(ctx: click.Context) -> int | None:
 @system.command()
 @options.config_file
 @click.option("--dry-run", is_flag=True, help="Say what would be changed, and change nothing.")
-def on(config_file: str | None, dry_run: bool) -> int:
+@click.option(
+    "--if-wanted",
+    is_flag=True,
+    help="Only if it was turned on and not off since; wait for a network. The service's start does this.",
+)
+def on(config_file: str | None, dry_run: bool, if_wanted: bool) -> int:
     """Let every program on this machine look names up through secdns.
 
     secdns has to run already. What is there now is written down first; then the settings are
     changed, and if names do not go through secdns then, all of it is taken back at once.
+
+    It stays so until `secdns system off`: where secdns runs as a service, every start of it
+    sets it again.
     """
-    from secdns.osdns import journal, proof, switch
+    from secdns.osdns import journal, proof, switch, wish
 
     machine = this_machine()
+    if if_wanted and not is_wanted_with_a_network(machine):
+        return Exit.OK
     settings = wanted_settings(config_file)
     earlier = next((record for _, record in journal.found(machine)), None)
     prospect = switch.prospect(machine, settings, sys.platform, earlier)
@@ -61,6 +75,10 @@ def on(config_file: str | None, dry_run: bool) -> int:
         now=int(time.time()),
     )
     terminal.out("on: a name that was looked up as programs do it has arrived at secdns")
+    try:
+        wish.note(machine)
+    except (OSError, SettingsError) as error:
+        terminal.warn(f"no later start of the service sets it again: {error}")
     terminal.note(
         "to give the old settings back: sudo secdns system off; if all else fails: sudo secdns rescue"
     )
@@ -101,6 +119,21 @@ def status(as_json: bool) -> int:
     else:
         _tell(found)
     return Exit.OK
+
+
+def is_wanted_with_a_network(machine: "Machine") -> bool:
+    """Wait until there is a network and give True; False as soon as nobody wants secdns on.
+
+    Without a network systemd-resolved asks nobody, secdns neither, and nothing can be proven.
+    """
+    from secdns.network.ways import by_socket
+    from secdns.osdns import wish
+
+    while wish.is_there(machine):
+        if any(by_socket(address) is not None for address in ELSEWHERE):
+            return True
+        machine.pause(WAIT_S)
+    return False
 
 
 def this_machine() -> "Machine":
@@ -178,7 +211,7 @@ def _announce(prospect: "Prospect", settings: "DNSSettings", *, dry_run: bool) -
     for sentence in prospect.words():
         terminal.note(f"  {sentence}")
     lasts = (
-        "until you take it back, or the next start of the machine"
+        "until you take it back, or the next start of the machine; its service, if any, sets it again"
         if prospect.volatile
         else "until you take it back, also after a restart of the machine"
     )

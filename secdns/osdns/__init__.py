@@ -4,6 +4,7 @@
     detect.py          who controls DNS on this machine; pure
     resolved.py … windows.py   one back-end each
     journal.py         what was there before, on the disk before the first change
+    wish.py            whether the service is to turn it on again
     switch.py          on and off: the one place that changes anything, through machine.py
     machine.py         files and programs
     proof.py           does a name that a program looks up arrive at secdns?

@@ -4,11 +4,12 @@ No daemon, no configuration, no network, no click, no logging; a broken installa
 else does not matter. `secdns.__main__` comes here before it imports anything.
 """
 
+import os
 import sys
 from pathlib import Path
 
 from secdns.errors import NotPermittedError, SettingsError
-from secdns.osdns import switch
+from secdns.osdns import switch, wish
 from secdns.osdns.detect import RESOLV_CONF
 from secdns.osdns.machine import Machine
 
@@ -16,15 +17,23 @@ NO_PERMISSION = 77  # the exit codes are those of secdns.cli.exits, which needs 
 CANNOT_WRITE = 73
 
 
-def rescue(machine: Machine | None = None) -> int:
-    """Put back what the journal says and give the exit code; 0 as well if there was nothing to do."""
+def rescue(machine: Machine | None = None, *, for_now: bool = False) -> int:
+    """Put back what the journal says and give the exit code; 0 as well if there was nothing to do.
+
+    ``for_now`` is how the service's units call it: nothing is put back where the service comes back
+    at once, and the wish to have it on outlives this.
+    """
     machine = machine or Machine()
+    if for_now and wish.service_comes_back(machine, os.environ.get("SERVICE_RESULT", "")):
+        return 0
     try:
-        left = switch.turn_off(machine)
+        left = switch.turn_off(machine, for_now=for_now)
     except NotPermittedError as error:
         return _fail(error, f"sudo {own_command()} rescue", NO_PERMISSION)
     except SettingsError as error:
         return _fail(error, error.hint, CANNOT_WRITE)
+    if left is None and for_now:
+        return 0
     if left is None:
         _say("there is no journal: secdns has changed nothing here, or it has been put back already")
     else:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from secdns.errors import NotInForceError, NotPermittedError, SettingsError
-from secdns.osdns import BACKENDS, journal
+from secdns.osdns import BACKENDS, journal, wish
 from secdns.osdns.detect import Detection, detect
 from secdns.osdns.journal import Journal, Saved
 from secdns.osdns.machine import Machine, Snapshot, beside, meant_by
@@ -104,17 +104,22 @@ def turn_on(machine: Machine, settings: DNSSettings, prove: Prove, *, platform: 
     return True
 
 
-def turn_off(machine: Machine) -> list[str] | None:
+def turn_off(machine: Machine, *, for_now: bool = False) -> list[str] | None:
     """Put back what was there before; None if nothing was changed in the first place.
 
-    Gives what was left alone because somebody else has changed it since, one sentence each.
+    Gives what was left alone because somebody else has changed it since, one sentence each. It also
+    ends the wish to be turned on at the service's next start, unless it is only ``for_now``.
 
     Raises:
         NotPermittedError: this process is not root.
         SettingsError: it cannot be put back (yet); the journal is kept.
     """
     with _alone(machine):
-        return _undo_all(machine)
+        try:
+            return _undo_all(machine)
+        finally:
+            if not for_now:
+                wish.forget(machine)
 
 
 def why_not_in_force(machine: Machine, earlier: Journal, wanted: Prospect) -> str | None:

@@ -194,6 +194,6 @@ def test_rescue_as_a_click_command_is_the_same(
     world = use("plain file")
     monkeypatch.setattr("secdns.osdns.rescue.Machine", lambda: world.machine())
     assert rescue.callback is not None
-    assert rescue.callback() == 0
+    assert rescue.callback(for_now=False) == 0
     assert main(["rescue"]) == 0
     assert capsys.readouterr().out.count("there is no journal") == 2
