@@ -60,6 +60,8 @@ class Endpoint:
 
     ``designator`` is the address of the plain resolver that this endpoint was learnt from, if the
     certificate has to hold it as well as the host (RFC 9462 §4.2).
+
+    ``link`` is the interface that all must leave by, "" for the one that the kernel chooses.
     """
 
     scheme: str
@@ -74,6 +76,7 @@ class Endpoint:
     offers_h3: bool | None = None
     origin_port: int | None = None
     designator: str | None = None
+    link: str = ""
 
     @property
     def is_ip(self) -> bool:

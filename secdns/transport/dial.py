@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -52,12 +53,14 @@ async def dial(
     kind: socket.SocketKind = socket.SOCK_STREAM,
     *,
     through: Connect | None = None,
+    link: str = "",
     stagger_s: float = STAGGER_S,
 ) -> T:
     """Connect a socket to the addresses in order and give what ``finish`` makes of the first that works.
 
     Each address has a head start of ``stagger_s`` over the next; a failure starts the next at once.
     ``through`` gives the open socket in the place of connecting one here, and raises ConnectError.
+    ``link`` is the interface to leave by, "" for any.
     ``finish`` gets the open socket and the address, and owns the socket from then on: it closes
     it when it fails, also when it is cancelled because another address won.
 
@@ -68,7 +71,7 @@ async def dial(
     attempts: list[_Attempt[T]] = []
     waiting = list(addresses)
     winner: _Attempt[T] | None = None
-    connect = through or partial(_connect, kind)
+    connect = through or partial(_connect, kind, link)
     loop = asyncio.get_running_loop()
     try:
         while True:
@@ -97,8 +100,8 @@ async def dial(
             await asyncio.wait(losers)
 
 
-def open_socket(address: str, kind: socket.SocketKind) -> socket.socket:
-    """Give a non-blocking socket of the address's family, set up for DNS.
+def open_socket(address: str, kind: socket.SocketKind, link: str = "") -> socket.socket:
+    """Give a non-blocking socket of the address's family, set up for DNS; it leaves by ``link`` if given.
 
     Raises:
         OSError: no such family here, or no descriptor left.
@@ -111,14 +114,23 @@ def open_socket(address: str, kind: socket.SocketKind) -> socket.socket:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_USER_TIMEOUT"):
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        if link:
+            _tie(opened, link)
     except OSError:
         opened.close()
         raise
     return opened
 
 
-async def _connect(kind: socket.SocketKind, address: str, port: int) -> socket.socket:
-    opened = open_socket(address, kind)
+def _tie(opened: socket.socket, link: str) -> None:
+    """Let nothing leave by another link: what is meant for a VPN must not go past it when it is down."""
+    if hasattr(socket, "SO_BINDTODEVICE"):
+        with suppress(PermissionError):  # before Linux 5.7 it takes privileges
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
+
+
+async def _connect(kind: socket.SocketKind, link: str, address: str, port: int) -> socket.socket:
+    opened = open_socket(address, kind, link)
     try:
         await asyncio.get_running_loop().sock_connect(opened, (address, port))
     except BaseException:

@@ -1,4 +1,4 @@
-"""Speak plain DNS to a resolver on one's own network; ``[[route]]`` uses it, nothing else does.
+"""Speak plain DNS to a resolver on one's own network: that of a ``[[route]]`` or of a link, no other.
 
 Over UDP each query has a fresh socket, so a fresh port, and a fresh random ID. What does not fit
 is thrown away and the wait goes on until the deadline: whoever can forge packets must not be able
@@ -26,6 +26,8 @@ from secdns.transport import Facts, Lookup, Waiter
 from secdns.transport.dial import addresses_of, dial, open_socket, words_for
 
 RETRANSMIT_S: Final = (1.0, 2.0)  # after each of the first sends; packets get lost
+SHORT_S: Final = 1.0  # with less time than this left …
+SHORT_RETRANSMIT_S: Final = (0.1, 0.15)  # … after these
 REFUSED_RETRY_S: Final = 0.05  # one ICMP error proves nothing, two say that nobody is there
 MAX_REFUSALS: Final = 2
 MAX_IN_FLIGHT: Final = 256  # each holds a descriptor
@@ -129,12 +131,13 @@ class Do53:
 
     async def _ask_udp(self, address: str, query: bytes, until: float) -> bytes:
         loop = asyncio.get_running_loop()
-        with open_socket(address, socket.SOCK_DGRAM) as opened:
+        with open_socket(address, socket.SOCK_DGRAM, self._endpoint.link) as opened:
             opened.connect((address, self._endpoint.port))  # only datagrams from there are let in
             self._peer = address
             asked = secrets.token_bytes(2) + query[2:]
             refusals = 0
-            for wait_s in (*RETRANSMIT_S, None):
+            waits = SHORT_RETRANSMIT_S if until - loop.time() < SHORT_S else RETRANSMIT_S
+            for wait_s in (*waits, None):
                 again_at = until if wait_s is None else min(until, loop.time() + wait_s)
                 try:
                     opened.send(asked)
@@ -156,7 +159,8 @@ class Do53:
 
     async def _ask_tcp(self, addresses: tuple[str, ...], query: bytes, deadline: float) -> bytes:
         loop = asyncio.get_running_loop()
-        stream = await dial(addresses, self._endpoint.port, deadline, _Stream.wrap)
+        link = self._endpoint.link
+        stream = await dial(addresses, self._endpoint.port, deadline, _Stream.wrap, link=link)
         with stream.opened as opened:
             self._peer = stream.peer
             asked = secrets.token_bytes(2) + query[2:]
