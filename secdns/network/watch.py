@@ -60,7 +60,8 @@ class Outlook:
 class Watch(Outlook):
     """Looks after the ways to ``addresses`` and calls ``changed``. Belongs to the event loop.
 
-    ``addresses`` gives the IP literals of the upstreams as they are at the moment.
+    ``addresses`` gives the IP literals of the upstreams as they are at the moment. ``heard`` is called
+    for whatever the kernel tells of links, addresses and routes, whether it concerns them or not.
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class Watch(Outlook):
         *,
         clocks: Clocks | None = None,
         ways: Ways | None = None,
+        heard: Callable[[], None] | None = None,
     ) -> None:
         self._addresses = addresses
+        self._heard = heard
         self._changed = changed
         self._clocks = clocks or Clocks()
         self._ways = ways
@@ -108,6 +111,11 @@ class Watch(Outlook):
         self._stop_listening()
         if self._ways is not None:
             self._ways.close()
+
+    @property
+    def links(self) -> list[str]:
+        """The names of the links that lead to upstreams, as far as they are known."""
+        return list(dict.fromkeys(way.link for way in self._found.values() if way is not None and way.link))
 
     def look(self) -> None:
         now = self._clocks.boot()
@@ -171,6 +179,8 @@ class Watch(Outlook):
                 is_news |= sender[0] == 0 and self._news.is_in(octets)
         if is_news:
             self._look_soon()
+            if self._heard is not None:
+                self._heard()
 
     def _look_soon(self) -> None:
         """Look when the burst is over, or with the next query; at once if there is nothing to lose."""

@@ -16,7 +16,19 @@ from secdns import __version__
 from secdns.cli import COMMANDS
 
 SECDNS = (sys.executable, "-m", "secdns")
-HEAVY = ("aioquic", "httpx", "dns", "cryptography", "rich", "h2", "hpack", "asyncio", "ssl", "platformdirs")
+HEAVY = (
+    "aioquic",
+    "httpx",
+    "dns",
+    "cryptography",
+    "rich",
+    "h2",
+    "hpack",
+    "asyncio",
+    "ssl",
+    "platformdirs",
+    "dbus_fast",
+)
 
 
 def loaded_by(*args: str) -> set[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 PACKAGES = {
     "caddy": "caddy",
+    "dbus-daemon": "dbus-daemon",
     "debootstrap": "debootstrap",
     "delv": "bind9-dnsutils",
     "dig": "bind9-dnsutils",
