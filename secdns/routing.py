@@ -16,22 +16,25 @@ from secdns.address_book import AddressBook
 from secdns.bootstrap import Bootstrap
 from secdns.cache import Entry, Route
 from secdns.clock import boottime
-from secdns.config import Config, DNSSECConfig
+from secdns.config import NETWORK, Config, DNSSECConfig
 from secdns.dns.edns import pad
 from secdns.dns.name import ROOT
 from secdns.endpoint import Endpoint
 from secdns.errors import ConnectError, TransportError
-from secdns.policy import Given, Hosts, QueryPolicies, from_pairs
+from secdns.policy import Given, Hosts, QueryPolicies, Refuse, RouteTo, from_pairs
 from secdns.policy.routes import Routes
+from secdns.policy.special_use import UNSIGNED_ZONES, is_host
 from secdns.providers import DEFAULT, PROVIDERS
+from secdns.split import NOTHING, Members, Split
 from secdns.upstream import Done, Read, Upstream, UpstreamGroup
 
 if TYPE_CHECKING:
     from secdns.validation import ValidatingGroup
 
+NEAR_S = 0.45  # for a resolver of the local network; with the rest half a second (need 8)
 MAX_WATCHED = 16  # addresses: a look at the way to each takes the kernel some microseconds
 
-_Members = tuple[tuple[str, Endpoint], ...]
+_Key = tuple[int, Members]  # epoch and members
 
 
 class Asked(Protocol):
@@ -41,6 +44,23 @@ class Asked(Protocol):
         self, question: bytes, cd: bool, now: float, deadline: float, read: Read[Entry], done: Done[Entry]
     ) -> Callable[[], None]:
         """As ``UpstreamGroup.submit``."""
+
+
+class Near:
+    """A group that is next door: who does not answer at once is not there.
+
+    What a resolver of one's own network is asked here it knows by itself, so nobody has to wait until a
+    dead one has cost all patience (need 8).
+    """
+
+    def __init__(self, group: UpstreamGroup) -> None:
+        self.group = group
+
+    def submit(
+        self, question: bytes, cd: bool, now: float, deadline: float, read: Read[Entry], done: Done[Entry]
+    ) -> Callable[[], None]:
+        """As ``UpstreamGroup.submit``, with less patience."""
+        return self.group.submit(question, cd, now, min(deadline, now + NEAR_S), read, done)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +89,63 @@ class Groups:
 
     def __init__(self, state_dir: Path | None = None) -> None:
         self._state_dir = state_dir
-        self._groups: dict[_Members, UpstreamGroup] = {}
+        self._groups: dict[_Key, UpstreamGroup] = {}
         self._next = 0
         self._proof_key = secrets.token_bytes(16)
+        self._epoch = 1  # of links; 0 is for what the configuration says
         self._validating: tuple[DNSSECConfig, UpstreamGroup, ValidatingGroup] | None = None
         book = None if state_dir is None else AddressBook(state_dir)
         self._bootstrap = Bootstrap(self._ask_for_address, clock=boottime, book=book)
 
-    def build(self, config: Config, hosts: Hosts) -> Routing:
-        """Give the routing that ``config`` and the hosts file ask for; groups in use are reused."""
+    def build(self, config: Config, hosts: Hosts, split: Split = NOTHING) -> Routing:
+        """Give the routing that all of these ask for; groups in use are reused.
+
+        ``split`` says what goes to the resolvers of links; see ``forget_links``.
+        """
         default = self._group((u.name, end) for u in config.upstreams for end in u.endpoints)
         default.follow(config.strategy)
         ways = {upstream.name: upstream.endpoints for upstream in config.upstreams}
-        routes: dict[bytes, int] = {}
         asked = self._validate(config.dnssec, default)
         groups: dict[int, Asked] = {default.number: asked}
-        for entry in config.routes:
-            ends = ways[entry.via] if entry.endpoint is None else (entry.endpoint,)
-            group = self._group((entry.via, end) for end in ends)
+
+        def number_of(members: Iterable[tuple[str, Endpoint]], epoch: int = 0) -> int:
+            group = self._group(members, epoch)
             groups.setdefault(group.number, group)
-            routes.update(dict.fromkeys(entry.domains, group.number))
-        policies = QueryPolicies(
-            Given(from_pairs(config.overrides), hosts, routes, proof_key=self._proof_key)
+            return group.number
+
+        if split.home:
+            home = self._group(split.home, self._epoch)
+            groups[home.number] = Near(home)
+
+        routes: dict[bytes, int | Refuse] = {
+            domain: to if isinstance(to, Refuse) else number_of(to, self._epoch)
+            for domain, to in split.routes.items()
+        }
+        unsigned = UNSIGNED_ZONES & routes.keys()
+        for entry in config.routes:
+            if entry.via == NETWORK:
+                continue
+            ends = ways[entry.via] if entry.endpoint is None else (entry.endpoint,)
+            number = number_of((entry.via, end) for end in ends)
+            routes.update(dict.fromkeys(entry.domains, number))
+            unsigned -= frozenset(entry.domains)
+        given = Given(
+            overrides=from_pairs(config.overrides),
+            hosts=hosts,
+            routes=routes,
+            unsigned=unsigned,
+            single_labels=number_of(split.home, self._epoch) if split.home else None,
+            proof_key=self._proof_key,
         )
-        return Routing(policies, groups, asked, _route(routes, default.number))
+        return Routing(QueryPolicies(given), groups, asked, _route(given, default.number))
+
+    def forget_links(self) -> None:
+        """Give the groups of links other numbers from the next ``build`` on.
+
+        The network changed: the same address may be another resolver now, which must not be
+        given the answers of the one before.
+        """
+        self._epoch += 1
 
     def _validate(self, config: DNSSECConfig, group: UpstreamGroup) -> Asked:
         """Give ``group`` with its answers validated, if that is wanted; known keys outlive a reload."""
@@ -117,9 +170,10 @@ class Groups:
     def addresses(self) -> list[str]:
         """Give addresses of the upstreams, as far as they are known: the first of each family, 16 at most.
 
+        The resolvers of links are left out: a VPN that ends is no change of network for the upstreams.
         Where none is known, those of the built-in upstreams: they would be asked for one.
         """
-        groups = tuple(self._groups.values())
+        groups = tuple(group for (epoch, _), group in self._groups.items() if epoch == 0)
         found = self._addresses_of(groups) or self._addresses_of((self._built_in(),))
         return found[:MAX_WATCHED]
 
@@ -165,16 +219,24 @@ class Groups:
         self._groups.clear()
         await asyncio.gather(*(group.aclose() for group in closed))
 
-    def _group(self, ways: Iterable[tuple[str, Endpoint]]) -> UpstreamGroup:
+    def _group(self, ways: Iterable[tuple[str, Endpoint]], epoch: int = 0) -> UpstreamGroup:
         members = tuple(ways)
-        group = self._groups.get(members)
+        group = self._groups.get((epoch, members))
         if group is None:
             lookup, doubt = self._bootstrap.lookup, self._bootstrap.doubt
             upstreams = [Upstream(name, end, lookup, doubt) for name, end in members]
-            group = UpstreamGroup(upstreams, self._next)
-            self._next = (self._next + 1) % 65536
-            self._groups[members] = group
+            group = UpstreamGroup(upstreams, self._free_number())
+            self._groups[epoch, members] = group
         return group
+
+    def _free_number(self) -> int:
+        """Give a number that no group has; that of one that is gone not again for 65,536 groups."""
+        held = {group.number for group in self._groups.values()}
+        while self._next in held:
+            self._next = (self._next + 1) % 65536
+        number = self._next
+        self._next = (number + 1) % 65536
+        return number
 
     async def _ask_for_address(self, query: bytes, deadline: float, sought: frozenset[str]) -> bytes:
         """Ask an encrypted upstream whose own address is known (bootstrap).
@@ -216,15 +278,28 @@ def _can_bootstrap(endpoint: Endpoint) -> bool:
     return needs_none and endpoint.is_encrypted
 
 
-def _route(routes: Mapping[bytes, int], default: int) -> Route | None:
-    """Give the function that tells the cache which group a name belongs to."""
-    if not routes and default == 0:
+def _route(given: Given, default: int) -> Route | None:
+    """Give the function that tells the cache which group a question belongs to."""
+    if not given.routes and given.single_labels is None and default == 0:
         return None
-    below_root = routes.get(ROOT, default)
-    table = Routes(routes)
+    table = Routes(given.routes, given.unsigned)
+    root = given.routes.get(ROOT)
+    below_root = root if isinstance(root, int) else default
+    single_labels = below_root if given.single_labels is None else given.single_labels
+    tops = tuple({_top(suffix) for suffix in given.routes if suffix != ROOT})
 
-    def route(name: bytes) -> int:
-        found = table.find(name)
-        return below_root if found is None else found.group
+    def route(name: bytes, rrtype: int) -> int:
+        if name.endswith(tops):  # not quite "is below one of them", but cheap, and false of nearly all names
+            found = table.find(name, rrtype)
+            if found is not None:
+                return found.group if isinstance(found, RouteTo) else below_root
+        return single_labels if len(name) == name[0] + 2 and is_host(name, rrtype) else below_root
 
     return route
+
+
+def _top(name: bytes) -> bytes:
+    """Give the last label of a name, as a name."""
+    while (rest := name[name[0] + 1 :]) > ROOT:
+        name = rest
+    return name

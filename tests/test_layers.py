@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dns", "providers", "address_book"),
     ("dnssec",),
     ("policy", "cache", "config", "transport", "network"),
-    ("bootstrap", "osdns", "trust", "racing"),
+    ("bootstrap", "osdns", "trust", "racing", "split"),
     ("upstream", "discovery"),
     ("fetching",),
     ("validation",),
@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 RANKS = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 PURE = {
     "iana", "limit", "errors", "proxies", "stamps", "endpoint", "stats", "dns", "dnssec", "policy", "cache",
+    "split",
 }  # fmt: skip
 IMPURE_MODULES = {
     "asyncio", "datetime", "http", "logging", "os", "pathlib", "random", "secrets", "select", "selectors",

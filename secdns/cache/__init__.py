@@ -35,7 +35,7 @@ MAX_STALE = 86_400  # seconds an answer may be used past its time (RFC 8767 §5 
 STALE_RETRY = 30  # seconds before a name whose refresh failed is asked again (RFC 8767 §5)
 MAX_HOT = 4 * 1024 * 1024  # octets of finished replies kept for the current second
 
-Route = Callable[[bytes], int]  # a name in lower case -> the upstream group that answers for it
+Route = Callable[[bytes, int], int]  # a name in lower case and a type -> the upstream group that answers
 
 _NXDOMAIN = int(RCode.NXDOMAIN)
 _RETIRED = -1  # the generation of what is never served again and waits for its eviction
@@ -44,8 +44,7 @@ _RETIRED = -1  # the generation of what is never served again and waits for its 
 class Cache:
     """Answers by question, at most ``size_octets`` of them.
 
-    ``route`` gives the upstream group of a name, 0 to 65535; None means that all names are in
-    group 0.
+    ``route`` gives the upstream group of a question, 0 to 65535; None means that all are in group 0.
     """
 
     __slots__ = (
@@ -109,10 +108,11 @@ class Cache:
 
     def key(self, query: Query) -> bytes:
         """Give the key that the answer to ``query`` stands under: name, type, CD and group."""
-        if self.route is None:
-            return query.key + (b"\1\0\0" if query.cd else b"\0\0\0")
-        group = self.route(query.key[:-2])
-        return b"%b%c%c%c" % (query.key, query.cd, group >> 8, group & 255)
+        key = query.key
+        group = 0 if self.route is None else self.route(key[:-2], key[-2] << 8 | key[-1])
+        if group:
+            return b"%b%c%c%c" % (key, query.cd, group >> 8, group & 255)
+        return key + (b"\1\0\0" if query.cd else b"\0\0\0")
 
     def find(self, key: bytes, now: float) -> Entry | None:
         """Give the entry under ``key`` if it is fresh, or None."""

@@ -25,6 +25,7 @@ from secdns.config.document import parse
 from secdns.config.keys import KEYS
 from secdns.config.model import (
     FILE_OCTETS,
+    NETWORK,
     CacheConfig,
     Config,
     DNSSECConfig,
@@ -40,6 +41,7 @@ from secdns.paths import find_config_file
 
 __all__ = [
     "KEYS",
+    "NETWORK",
     "CacheConfig",
     "Config",
     "DNSSECConfig",

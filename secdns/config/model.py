@@ -85,11 +85,15 @@ class CacheConfig:
     serve_stale: bool
 
 
+NETWORK: Final = "network"
+"""As ``via`` of a route: the resolvers of the network that we are on."""
+
+
 @dataclass(frozen=True, slots=True)
 class RouteConfig:
     """Names (wire form, lower case, with all below them) that go to an upstream of their own.
 
-    ``endpoint`` is None when ``via`` is the name of an upstream.
+    ``endpoint`` is None when ``via`` is the name of an upstream, or ``NETWORK``.
     """
 
     domains: tuple[bytes, ...]

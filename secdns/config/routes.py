@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, ip_address
 from secdns import endpoint, providers
 from secdns.config.keys import KEYS
 from secdns.config.lines import Path
-from secdns.config.model import OVERRIDE_ADDRESSES, RouteConfig
+from secdns.config.model import NETWORK, OVERRIDE_ADDRESSES, RouteConfig
 from secdns.config.reader import Problems, Table, nearest, shape, show, show_path
 from secdns.config.upstreams import read_url
 from secdns.dns import name
@@ -31,7 +31,9 @@ def read_routes(tables: Sequence[Table], names: Sequence[str]) -> tuple[RouteCon
                 table.problems.add(
                     place, f"{text} is in {show_path(seen[domain])} as well, want each name once"
                 )
-            elif domain == name.ROOT and where is not None and not _stays_private(where):
+            elif domain == name.ROOT and (
+                via == NETWORK or (where is not None and not _stays_private(where))
+            ):
                 text = f"{text} would send every query there in plain, want names of that network"
                 table.problems.add(place, text)
             seen[domain] = place
@@ -44,13 +46,9 @@ def _stays_private(where: Endpoint) -> bool:
 
 
 def _read_via(table: Table, via: str, names: Sequence[str]) -> Endpoint | None:
-    """Give the endpoint that ``via`` is the URL of; None for an upstream's name."""
+    """Give the endpoint that ``via`` is the URL of; None for an upstream's name and for the network."""
     place = (*table.path, "via")
-    if via in names:
-        return None
-    if via == "network":
-        text = '"network": this version cannot learn the resolvers of a link, want udp:// and their address'
-        table.problems.add(place, text)
+    if via == NETWORK or via in names:
         return None
     if "://" not in via:
         if endpoint.is_ip_literal(via):
@@ -59,8 +57,10 @@ def _read_via(table: Table, via: str, names: Sequence[str]) -> Endpoint | None:
         elif via in providers.PROVIDERS():
             near = f" (add an [[upstream]] with this name to use the built-in {via})"
         else:
-            near = nearest(via, names)
-        wanted = f"want udp://, tcp://, tls://, https://, quic://, h3:// or one of {', '.join(names)}"
+            near = nearest(via, (NETWORK, *names))
+        wanted = (
+            f"want udp://, tcp://, tls://, https://, quic://, h3://, {NETWORK} or one of {', '.join(names)}"
+        )
         table.problems.add(place, f"{show(via)} is no upstream, {wanted}{near}")
         return None
     where = read_url(place, via, table.problems)

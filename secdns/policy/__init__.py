@@ -5,7 +5,7 @@ and None means: forward it to the default upstreams. It runs on every cache miss
 are cached like any other, so nothing here is on the hit path.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from secdns.dns.message import Question
@@ -21,7 +21,7 @@ from secdns.policy.decision import (
 )
 from secdns.policy.overrides import FixedAnswers, Hosts, HostsWarning, from_pairs, parse_hosts
 from secdns.policy.proof import Proof
-from secdns.policy.routes import DefaultRoute, Routes
+from secdns.policy.routes import DefaultRoute, Destinations, Routes
 from secdns.policy.special_use import (
     Canary,
     DesignatedResolver,
@@ -54,13 +54,18 @@ __all__ = [
 class Given:
     """What the policies are made from: the configuration's words and the hosts file's.
 
-    ``routes`` maps a suffix to the number of its upstream group. ``proof_key`` are secret octets, at
-    most 64, of a process that programs may look names up through; none where there is no such thing.
+    ``routes`` maps a suffix to the number of its upstream group, or to a refusal; of the zones in
+    ``unsigned`` the DS is asked of the default group all the same. ``single_labels`` is the group for
+    short host names, None if nobody is to be asked.
+    ``proof_key`` are secret octets, at most 64, of a process that programs may look names up through; none
+    where there is no such thing.
     """
 
     overrides: Hosts = field(default_factory=Hosts)
     hosts: Hosts = field(default_factory=Hosts)
-    routes: Mapping[bytes, int] = field(default_factory=dict)
+    routes: Destinations = field(default_factory=dict)
+    unsigned: frozenset[bytes] = frozenset()
+    single_labels: int | None = None
     proof_key: bytes = b""
 
 
@@ -91,12 +96,12 @@ QUERY_ORDER: tuple[Callable[[Given], WatchingPolicy], ...] = (
     # Before a route for all of internal: it is about ourselves.
     lambda given: Proof(given.proof_key),
     # Before the special names: a LAN, VPN or Tor resolver knows what a public one must not be asked.
-    lambda given: Routes(given.routes),
+    lambda given: Routes(given.routes, given.unsigned),
     # From here on a name would go to a public resolver; these may not.
     _special_use,
     lambda given: Canary(),
     # After all that know single names: it judges by shape alone.
-    lambda given: SingleLabels(),
+    lambda given: SingleLabels(given.single_labels),
     # Last: a route for the root changes who is asked, not what may be asked.
     lambda given: DefaultRoute(given.routes),
 )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from secdns.dns.message import Question, Record
 from secdns.dns.name import ROOT, from_text, is_subdomain, labels, suffixes
 from secdns.iana import EDE, RCode, RRClass, RRType
-from secdns.policy.decision import Answer, Decision, Refuse, Watch, nothing_here, start_of_authority
+from secdns.policy.decision import Answer, Decision, Refuse, RouteTo, Watch, nothing_here, start_of_authority
 
 LOCALHOST_TTL_S = 10800  # never changes; the value RFC 6303 §3 gives an empty zone
 NEGATIVE_TTL_S = 300  # the cap on every negative answer
@@ -124,6 +124,29 @@ ZONES: tuple[LocalZone, ...] = (
     ),
     *(_reverse(zone) for zone in REVERSE_ZONES),
 )
+
+# What a resolver of the network that we are on may be asked: the zones above that mean something
+# there. Of the reverse zones not those of this machine alone and of documentation.
+NETWORK_ZONES: tuple[bytes, ...] = tuple(
+    from_text(zone)
+    for zone in (
+        *LAN_SUFFIXES,
+        "home.arpa",
+        "service.arpa",
+        "ipv4only.arpa",
+        *AS112_ZONES,
+        *(f"{octet}.100.in-addr.arpa" for octet in range(64, 128)),
+        "d.f.ip6.arpa",
+        "8.e.f.ip6.arpa",
+        "9.e.f.ip6.arpa",
+        "a.e.f.ip6.arpa",
+        "b.e.f.ip6.arpa",
+    )
+)
+
+# Zones of which the public tree proves that they are not signed. That proof, the DS of the apex, is asked
+# of the public upstreams also where a network answers for the zone: it could not give it.
+UNSIGNED_ZONES: frozenset[bytes] = frozenset(zone.apex for zone in ZONES if zone.parent_has_ds)
 
 IPV4ONLY = from_text("ipv4only.arpa")
 IPV4ONLY_ADDRESSES = (bytes((192, 0, 0, 170)), bytes((192, 0, 0, 171)))  # RFC 7050
@@ -293,20 +316,33 @@ class SingleLabels:
     here, and NXDOMAIN for the address of ``com`` would stand, in our cache and in a client's, for
     all types of it and all below it (RFC 2308 §5, RFC 8020 §2). NODATA is true of every
     top-level domain and, for a short name, ends the search just the same.
+
+    Where the network has a resolver of its own, that one knows: ``group`` is its number, None for
+    none. What is asked about a zone goes to the public upstreams all the same.
     """
+
+    def __init__(self, group: int | None = None) -> None:
+        self._route = None if group is None else RouteTo(group)
 
     def watch(self) -> Watch:
         """Give all names of one label."""
         return Watch(single_labels=True)
 
-    def decide(self, question: Question, now: float) -> Answer | None:
-        """Give NODATA for a host's types at a name of one label; None for a zone's types."""
-        if question.rrtype in ZONE_TYPES or len(labels(question.name)) != 1:
+    def decide(self, question: Question, now: float) -> Decision | None:
+        """Give NODATA for a host's types at a name of one label, or its group; None for a zone's types."""
+        if not is_host(question.name, question.rrtype):
             return None
+        if self._route is not None:
+            return self._route
         return nothing_here(
             question.name.lower(), LAN_NEGATIVE_TTL_S, RCode.NOERROR, EDE.OTHER,
             "a name of one label is local and was not sent to a public resolver",
         )  # fmt: skip
+
+
+def is_host(name: bytes, rrtype: int) -> bool:
+    """Tell whether what is asked about is somebody's short host name: one label, and not as a zone."""
+    return len(name) == name[0] + 2 and name != ROOT and rrtype not in ZONE_TYPES
 
 
 def _records(question: Question, data: Iterable[tuple[int, bytes]], ttl_s: int) -> tuple[Record, ...]:

@@ -207,7 +207,7 @@ def test_short_reply_is_the_head_of_the_long_one_1035_3(
 
 def filled() -> Cache:
     """Give a cache with every kind of entry."""
-    cache = Cache(MB, route=lambda name: len(name))
+    cache = Cache(MB, route=lambda name, rrtype: len(name))
     words = options_to_wire((extended_error(EDE.NETWORK_ERROR, "no route"),))
     entries = {
         WWW: entry_of(response(a(), rrsig())),

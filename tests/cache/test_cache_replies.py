@@ -60,7 +60,7 @@ def test_reply_has_the_bits_of_its_query_1035_1_6891_1_4035_3_6840_8_C8(
 
 
 def test_key_depends_on_name_type_cd_and_group_only_C8() -> None:
-    for group, route in ((0, None), (0, lambda name: 0), (0x1234, lambda name: 0x1234)):
+    for group, route in ((0, None), (0, lambda name, rrtype: 0), (0x1234, lambda name, rrtype: 0x1234)):
         cache = Cache(MB, route=route)
         keys: dict[bytes, set[bool]] = {}
         for (rd, ad, cd), (edns, do), name in product(BITS, OPTS, (WWW, WWW.upper())):
@@ -100,7 +100,7 @@ def test_answer_for_cd_never_serves_a_client_without_it_C8_D13() -> None:
 
 def test_answer_of_one_group_never_serves_another_C4() -> None:
     groups = {from_text(WWW): 1}
-    cache = Cache(MB, route=lambda name: groups[name])
+    cache = Cache(MB, route=lambda name, rrtype: groups[name])
     keep(cache, query(), response(a()), now=0.0)
     groups[from_text(WWW)] = 2
     assert held(cache, query(), now=0.0) is None

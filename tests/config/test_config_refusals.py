@@ -108,16 +108,9 @@ def test_ca_file_that_others_may_write_is_refused_l8(tmp_path: Path) -> None:
     assert "can be written by everybody (mode 0666)" in errors_of(f'{MINE}ca_file = "{file}"')
 
 
-@pytest.mark.parametrize(
-    ("text", "want"),
-    [
-        pytest.param(
-            f'{ROUTE}via = "network"', "this version cannot learn the resolvers of a link", id="network"
-        ),
-    ],
-)
-def test_what_a_later_version_does_is_refused_not_ignored(text: str, want: str) -> None:
-    assert want in errors_of(text)
+def test_network_cannot_be_the_route_of_every_name() -> None:
+    want = 'route[1].domains[1]: "." would send every query there in plain'
+    assert want in errors_of('[[route]]\ndomains = ["."]\nvia = "network"')
 
 
 @pytest.mark.parametrize(

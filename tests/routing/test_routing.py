@@ -15,9 +15,11 @@ from secdns.dns import name as names
 from secdns.dns.message import Message, Question
 from secdns.forwarder import Forwarder
 from secdns.iana import RCode, RRType
+from secdns.network.links import Link
 from secdns.policy import Hosts, RouteTo
 from secdns.policy.overrides import parse_hosts
-from secdns.routing import MAX_WATCHED, Groups, Routing
+from secdns.routing import MAX_WATCHED, Groups, Near, Routing
+from secdns.split import split
 from secdns.testing import FakeUpstream
 from secdns.upstream import UpstreamGroup
 from tests.cache.answers import a, query
@@ -68,9 +70,9 @@ async def test_route_has_a_group_and_a_part_of_the_cache_of_its_own_C4(via: str,
     (number,) = numbers(routing) - {default(routing).number}
     assert routing.route is not None
     for name in ("corp.test", "www.corp.test", "a.b.other.test"):
-        assert routing.route(names.from_text(name)) == number
+        assert routing.route(names.from_text(name), RRType.A) == number
     for name in ("corp", "xcorp.test", "corp.test.example", "test", "."):
-        assert routing.route(names.from_text(name)) == 0
+        assert routing.route(names.from_text(name), RRType.A) == 0
     routed = routing.groups[number]
     assert isinstance(routed, UpstreamGroup)
     assert [member.name for member in routed.members] == [via]
@@ -81,13 +83,18 @@ async def test_longest_suffix_wins_and_routes_of_one_resolver_share_its_group(gr
     routing = groups.build(read(TWO, *tables), Hosts())
     assert routing.route is not None
     outer, inner, again = (
-        routing.route(names.from_text(name)) for name in ("x.test", "x.corp.test", "x.lan.corp.test")
+        routing.route(names.from_text(name), RRType.A)
+        for name in ("x.test", "x.corp.test", "x.lan.corp.test")
     )
     assert outer == again != inner
     assert len(routing.groups) == 3
 
 
-LABELS = st.sampled_from(["a", "b", "corp", "test", "localhost", "local", "onion", "arpa", "10", "in-addr"])
+LAN = Link("wlan0", (("192.168.7.1", 53),), (names.from_text("a.lan"), names.from_text("corp")))
+VPN = Link("tun0", (("10.8.0.1", 53),), (names.from_text("corp.test"), names.from_text("corp")), is_vpn=True)
+LABELS = st.sampled_from(
+    ["a", "b", "corp", "test", "localhost", "local", "onion", "arpa", "10", "in-addr", "lan", "home"]
+)
 SUFFIXES = st.lists(LABELS, max_size=3).map(lambda labels: ".".join(labels) or ".")
 
 
@@ -96,20 +103,22 @@ SUFFIXES = st.lists(LABELS, max_size=3).map(lambda labels: ".".join(labels) or "
 @given(
     routed=st.lists(SUFFIXES, unique=True, max_size=4),
     name=SUFFIXES,
-    rrtype=st.sampled_from([RRType.A, RRType.PTR, RRType.NS, RRType.NXNAME]),
+    rrtype=st.sampled_from([RRType.A, RRType.PTR, RRType.NS, RRType.NXNAME, RRType.DS]),
+    links=st.sampled_from([(), (LAN,), (LAN, VPN), (VPN,)]),
     hosts=st.sampled_from(["", "192.0.2.9 a.corp.test corp"]),
 )
 async def test_part_of_the_cache_is_that_of_the_group_which_is_asked_C4_C8(
-    routed: list[str], name: str, rrtype: RRType, hosts: str, groups: Groups
+    routed: list[str], name: str, rrtype: RRType, links: tuple[Link, ...], hosts: str, groups: Groups
 ) -> None:
     """Policy says who is asked, ``route`` where the answer is kept: they must never disagree."""
-    vias = ["one", PLAIN, "tcp://192.0.2.54", "udp://192.0.2.55"]
+    vias = ["one", PLAIN, "tcp://192.0.2.54", "network"]
     tables = [
         route([suffix], "two" if suffix == "." else via) for suffix, via in zip(routed, vias, strict=False)
     ]
-    routing = groups.build(read(TWO, *tables), parse_hosts(hosts))
+    config = read(TWO, *tables)
+    routing = groups.build(config, parse_hosts(hosts), split(config, links))
     owner = names.from_text(name)
-    partition = 0 if routing.route is None else routing.route(owner)
+    partition = 0 if routing.route is None else routing.route(owner, rrtype)
     decision = routing.policies.decide(Question(owner, rrtype), 0.0)
     match decision:
         case None:
@@ -117,6 +126,80 @@ async def test_part_of_the_cache_is_that_of_the_group_which_is_asked_C4_C8(
         case RouteTo(group):
             assert partition == group
             assert group in routing.groups
+
+
+# resolvers of links
+
+
+async def test_resolver_of_the_network_is_asked_in_a_part_of_the_cache_of_its_own_C4_need8(
+    groups: Groups,
+) -> None:
+    config = read(TWO)
+    routing = groups.build(config, Hosts(), split(config, (LAN, VPN)))
+    assert routing.route is not None
+
+    def number(name: str, rrtype: int = RRType.A) -> int:
+        owner = names.from_text(name)
+        assert routing.route is not None
+        found = routing.route(owner, rrtype)
+        decision = routing.policies.decide(Question(owner, rrtype), 0.0)
+        assert found == (decision.group if isinstance(decision, RouteTo) else 0)
+        return found
+
+    home, vpn = number("nas.lan"), number("www.corp.test")
+    assert len({0, home, vpn}) == 3
+    assert [number(name) for name in ("nas", "x.a.lan", "1.0.0.10.in-addr.arpa", "x.corp")] == [home] * 3 + [
+        vpn
+    ]
+    assert number("home.arpa") == home
+    # about a zone, which tells nothing of the network and which only the public tree can prove
+    public = [
+        ("home.arpa", RRType.DS),
+        ("10.in-addr.arpa", RRType.DS),
+        ("com", RRType.DS),
+        ("com", RRType.NS),
+        (".", RRType.DNSKEY),
+        ("www.test", RRType.A),
+    ]
+    assert [number(*each) for each in public] == [0] * len(public)
+    near = routing.groups[home]
+    assert isinstance(near, Near)
+    for group in (near.group, routing.groups[vpn]):
+        assert isinstance(group, UpstreamGroup), "and nobody checks signatures there"
+        assert not any(member.is_encrypted for member in group.members)
+
+
+async def test_links_that_did_not_change_keep_their_numbers_and_on_another_network_they_do_not_C4(
+    groups: Groups,
+) -> None:
+    config = read(TWO, route(["corp.example"], PLAIN))
+    first = groups.build(config, Hosts(), split(config, (LAN,)))
+    again = groups.build(config, Hosts(), split(config, (LAN, VPN)))
+    assert set(first.groups) < set(again.groups)
+    groups.forget_links()
+    later = groups.build(config, Hosts(), split(config, (LAN,)))
+    assert len(set(later.groups) & set(first.groups)) == 2, "those of the configuration alone"
+    await groups.keep_only(later)
+    assert later.default is first.default
+
+
+async def test_number_of_a_group_in_use_is_never_given_again(groups: Groups) -> None:
+    config = read(TWO)
+    seen = set()
+    groups.build(config, Hosts())
+    groups._next = 65534
+    for _ in range(5):
+        groups.forget_links()
+        routing = groups.build(config, Hosts(), split(config, (LAN,)))
+        assert len(routing.groups) == 2
+        seen |= set(routing.groups)
+    assert seen == {0, 65534, 65535, 1, 2, 3}
+
+
+async def test_ways_to_resolvers_of_links_are_not_watched_F13(groups: Groups) -> None:
+    config = read(TWO)
+    groups.build(config, Hosts(), split(config, (LAN, VPN)))
+    assert groups.addresses() == ["192.0.2.1", "192.0.2.2"]
 
 
 # over a reload
@@ -146,7 +229,7 @@ async def test_group_that_changed_is_another_with_a_number_never_used_C4(
         await groups.keep_only(routing)
         assert default(routing).number not in seen
         assert routing.route is not None
-        assert routing.route(names.from_text("www.example.test")) == default(routing).number
+        assert routing.route(names.from_text("www.example.test"), RRType.A) == default(routing).number
         seen.add(default(routing).number)
 
 
