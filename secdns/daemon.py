@@ -12,8 +12,9 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from secdns.cache import Cache
@@ -26,15 +27,20 @@ from secdns.listener.sockets import Bound, open_sockets, raise_descriptor_limit
 from secdns.listener.tcp import TCPServer
 from secdns.listener.udp import UDPServer
 from secdns.network.clocks import Clocks
+from secdns.network.learning import Learner
+from secdns.network.links import best_first
 from secdns.network.watch import Change, Watch
 from secdns.paths import state_dir
 from secdns.policy import Hosts, parse_hosts
-from secdns.routing import Groups
+from secdns.routing import Groups, Routing
+from secdns.split import NOTHING, Split, split
 from secdns.stats import Stats
 from secdns.systemd import ServiceManager, take_sockets
 
 DRAIN_S = 1.5  # after SIGTERM for what is in flight; with the rest it ends inside 2 s (F32)
 FAREWELL_S = 0.1  # then what is left gets SERVFAIL, and this long to leave
+LEARN_S = 0.3  # for the links' resolvers, before the first query is answered
+MAX_SAID = 64  # sentences about links that are remembered as said
 STALL_S = 0.05  # a callback of the event loop that takes longer is logged (F33)
 HOSTS_FILE = Path("/etc/hosts")
 DNS_PORT = 53
@@ -47,7 +53,8 @@ class Daemon:
 
     ``reread`` gives the configuration anew when it is reloaded, or raises ConfigError; None means
     that it stays. ``state_dir`` is where what must survive a restart is kept, None for nowhere.
-    ``clocks`` tell the time, and by their differences that the machine slept.
+    ``clocks`` tell the time, and by their differences that the machine slept. ``learner`` makes what
+    learns the resolvers of links; None means that none is ever asked.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class Daemon:
         hosts_file: Path | None = HOSTS_FILE,
         state_dir: Path | None = None,
         clocks: Clocks | None = None,
+        learner: Callable[[Callable[[], None]], Learner] | None = None,
     ) -> None:
         clocks = clocks or Clocks()
         self.config = config
@@ -66,11 +74,18 @@ class Daemon:
         self._reread = reread
         self._hosts_file = hosts_file
         self._groups = Groups(state_dir)
-        routing = self._groups.build(config, read_hosts(hosts_file))
+        self._hosts = read_hosts(hosts_file)
+        self._split = split(config, ())
+        self._said: set[str] = set()
+        self._told: tuple[str, ...] = ()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.learner = None if learner is None else learner(self._links_changed)
+        routing = self._groups.build(config, self._hosts, self._split)
         self.cache = Cache(
             config.cache.size_octets, serve_stale=config.cache.serve_stale, route=routing.route
         )
-        self.watch = Watch(self._groups.addresses, self._network_changed, clocks=clocks)
+        heard = None if self.learner is None else self.learner.hear
+        self.watch = Watch(self._groups.addresses, self._network_changed, clocks=clocks, heard=heard)
         self.forwarder = Forwarder(
             self.cache, routing, stats=self.stats, clock=clocks.boot, outlook=self.watch
         )
@@ -92,6 +107,13 @@ class Daemon:
             self.udp.listen(bound.udp, acls[bound.host])
             self.tcp.listen(bound.tcp, acls[bound.host])
         self.watch.start()
+        self._links_changed()  # now it is known which of them leads to the upstreams
+
+    async def learn(self) -> None:
+        """Learn the resolvers of the links, if that does not take long; else it goes on beside the rest."""
+        if self.learner is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.learner.learn(), LEARN_S)
 
     def _network_changed(self, change: Change) -> None:
         """Begin anew: what was found out about upstreams may be wrong now."""
@@ -104,6 +126,65 @@ class Daemon:
         if change.reason:
             self.cache.forgive()
             self.forwarder.network_changed()
+        if change.is_break and self.learner is not None:
+            self._groups.forget_links()
+            self._start(self._begin_anew_with_links(self.learner))
+
+    async def _begin_anew_with_links(self, learner: Learner) -> None:
+        """Go over to the links as they are now; until that is known the names of a VPN stay with it."""
+        await learner.learn()
+        self._split = NOTHING  # so that it counts as another, even if it is the same
+        self._links_changed()
+
+    def _links_changed(self) -> None:
+        """Go over to what the links' resolvers are to be asked for, if that is something else now."""
+        found = self._find_split(self.config)
+        if found == self._split:
+            return
+        self._say(found)
+        self._split = found
+        routing = self._groups.build(self.config, self._hosts, found)
+        self._go_over(routing)
+        self.cache.renew()
+        self._start(self._retire(routing))
+
+    def _say(self, found: Split) -> None:
+        """Tell who is asked in plain for what, when that is new, and what was claimed and not given, once."""
+        words = found.in_words()
+        for sentence in words:
+            if sentence not in self._told:
+                _LOG.info("%s", sentence)
+        self._told = words
+        if len(self._said) > MAX_SAID:
+            self._said.clear()
+        for note in found.notes:
+            if note not in self._said:
+                self._said.add(note)
+                _LOG.info("%s", note)
+
+    def _find_split(self, config: Config) -> Split:
+        known = () if self.learner is None else self.learner.links
+        return split(config, best_first(known, self.watch.links))
+
+    def _go_over(self, routing: Routing) -> None:
+        self.forwarder.routing = routing
+        self.cache.route = routing.route
+
+    async def _retire(self, routing: Routing) -> None:
+        """Close what ``routing`` does not use, when all that was being asked has ended."""
+        await self.forwarder.settle(PATIENCE_S)
+        if self.forwarder.routing is routing:  # else a later change waits for what began meanwhile
+            await self._groups.keep_only(routing)
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _LOG.error("a change of network was not followed", exc_info=error)
 
     async def reload(self) -> None:
         """Read the configuration and the hosts file again and go over to them.
@@ -118,22 +199,21 @@ class Daemon:
             return
         if config.server != self.config.server:
             _LOG.warning("[server] has changed; listen and acl take effect at the next start")
-        routing = self._groups.build(config, read_hosts(self._hosts_file))
+        self._hosts = read_hosts(self._hosts_file)
+        self._split = self._find_split(config)
+        routing = self._groups.build(config, self._hosts, self._split)
         if config.log_names != self.config.log_names:
             self.udp.responder = self.tcp.responder = self._responder(config)
         judged_by = self.config.dnssec
         self.config = replace(config, server=self.config.server)
-        self.forwarder.routing = routing
-        self.cache.route = routing.route
+        self._go_over(routing)
         self.cache.serve_stale = config.cache.serve_stale
         self.cache.resize(config.cache.size_octets)
         if config.dnssec != judged_by:  # what was judged by other rules is judged anew
             self.cache.flush()
         else:
             self.cache.renew()
-        await self.forwarder.settle(PATIENCE_S)
-        if self.forwarder.routing is routing:  # else a later reload waits for what began meanwhile
-            await self._groups.keep_only(routing)
+        await self._retire(routing)
         _LOG.info("configuration reloaded")
 
     def _responder(self, config: Config) -> Responder:
@@ -149,6 +229,11 @@ class Daemon:
         giving_up.cancel()
         self.forwarder.abandon()
         self.watch.close()
+        if self.learner is not None:
+            await self.learner.aclose()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._groups.aclose()
 
 
@@ -191,6 +276,7 @@ async def serve(daemon: Daemon, *, ready: Callable[[Daemon], Awaitable[None] | N
         if not task.cancelled() and (error := task.exception()) is not None:
             _LOG.error("the old configuration stays in force", exc_info=error)
 
+    await daemon.learn()
     daemon.listen(take_sockets())
     manager = ServiceManager()
     try:
@@ -227,11 +313,20 @@ def run(config: Config, *, reread: Callable[[], Config] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="secdns: %(message)s")
 
     async def main() -> None:
-        await serve(Daemon(config, reread=reread, state_dir=state_dir()), ready=_introduce)
+        learner = partial(Learner, saved=_saved)
+        daemon = Daemon(config, reread=reread, state_dir=state_dir(), learner=learner)
+        await serve(daemon, ready=_introduce)
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(main())
     return 0
+
+
+def _saved() -> tuple[Sequence[str], Sequence[str]]:
+    """Give the servers and the search list of before the system was pointed at us."""
+    from secdns.osdns.original import original  # only where nobody else knows them
+
+    return original()
 
 
 def _introduce(daemon: Daemon) -> None:

@@ -60,7 +60,7 @@ _FlightKey = tuple[bytes, int]  # the cache's key and generation: after a reload
 class _Flight:
     """A question that is being asked; everyone who has the same one waits for it."""
 
-    __slots__ = ("_cd", "_forwarder", "_group", "_question", "_question_end", "give_up", "is_over", "key",
+    __slots__ = ("_cd", "_forwarder", "_question", "_question_end", "give_up", "group", "is_over", "key",
                  "started", "waiters")  # fmt: skip
 
     def __init__(
@@ -73,7 +73,7 @@ class _Flight:
         waiter: Waiting,
     ) -> None:
         self._forwarder = forwarder
-        self._group = group
+        self.group = group
         self._question = query.key[:-2] + query.question[-4:]
         self._question_end = HEADER_SIZE + len(query.question)
         self._cd = query.cd
@@ -90,7 +90,7 @@ class _Flight:
 
     def ask(self, now: float) -> None:
         """Ask the group, with the patience that is left."""
-        give_up = self._group.submit(self._question, self._cd, now, self.deadline, self.read, self.land)
+        give_up = self.group.submit(self._question, self._cd, now, self.deadline, self.read, self.land)
         if not self.is_over:
             self.give_up = give_up
 
@@ -249,7 +249,7 @@ class Forwarder:
             flight.waiters.append(waiter)
             return
         now = self._loop.time()
-        if self._outlook.gone and self.hold.is_hopeless:
+        if self._outlook.gone and group is self.routing.default and self.hold.is_hopeless:
             waiter(self._gone(), self.clock())
             return
         if len(self._flights) >= MAX_IN_FLIGHT and not self._make_way(now):
@@ -290,7 +290,8 @@ class Forwarder:
 
     def _tell_that_it_is_gone(self) -> None:
         for flight in tuple(self._flights.values()):
-            self._give_up(flight, self._gone())
+            if flight.group is self.routing.default:  # who is near may be reached all the same
+                self._give_up(flight, self._gone())
 
     def _gone(self) -> Entry:
         """Give the failure while there is no network. It is not kept: to find it out costs nothing."""

@@ -10,6 +10,8 @@ import socket
 import sys
 from typing import Any
 
+from secdns.dns.message import Message
+from secdns.dns.name import to_text
 from secdns.testing import FakeUpstream, upstream
 
 ETH_P_ALL = 0x0003
@@ -57,6 +59,7 @@ async def main(address: str) -> None:
         while await reader.readline():
             seen: dict[str, Any] = {
                 "queries": len(up.queries),
+                "names": sorted({to_text(Message.parse(seen.wire).question[0].name) for seen in up.queries}),
                 "resumed": [handshake.resumed for handshake in up.handshakes],
                 "strangers": sorted(tap.strangers),
             }

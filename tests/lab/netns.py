@@ -6,15 +6,18 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tests.lab.programs import find
 
 ETC = Path("/etc/netns")
 CLONE_NEWNET = 0x40000000
+
+T = TypeVar("T")
 
 
 class NoNamespaces(Exception):
@@ -34,14 +37,18 @@ class Namespace:
 
     def datagram_socket(self) -> socket.socket:
         """Give a UDP socket that is inside, for a process that is not: it stays where it was made."""
-        made: list[socket.socket] = []
+        return self.make(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
 
-        def make() -> None:
+    def make(self, make: Callable[[], T]) -> T:
+        """Make something inside that stays there, such as a socket."""
+        made: list[T] = []
+
+        def enter() -> None:
             with open(f"/run/netns/{self.name}") as inside:
                 if ctypes.CDLL(None, use_errno=True).setns(inside.fileno(), CLONE_NEWNET) == 0:
-                    made.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                    made.append(make())
 
-        thread = threading.Thread(target=make)  # it alone moves, and is gone then
+        thread = threading.Thread(target=enter)  # it alone moves, and is gone then
         thread.start()
         thread.join()
         if not made:
