@@ -3,6 +3,7 @@
     sockets.py     opens every configured address, or none and says why
     inherited.py   those that a service manager has opened for us
     holder.py      who holds the port that we want
+    known.py       what a person calls those who often do, and the cures
     udp.py         datagrams; the hit path
     tcp.py         connections (RFC 7766): lets clients in, keeps the limits over all of them
     connection.py  one of these clients

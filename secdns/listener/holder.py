@@ -67,6 +67,20 @@ def find_holder(protocol: Literal["udp", "tcp"], host: str, port: int, proc: Pat
     return _owner(rival, proc)
 
 
+def find_holders(port: int, proc: Path = PROC) -> list[tuple[str, Holder]]:
+    """Give everybody who listens on ``port``, with the address, of UDP and TCP together, in the order found.
+
+    One with several sockets on an address is given once.
+    """
+    listening: dict[tuple[str, int], _Socket] = {}
+    for protocol in ("udp", "tcp"):
+        for version in ("", "6"):
+            for found in _sockets(proc / "net" / f"{protocol}{version}"):
+                if found.port == port and (protocol == "udp" or found.is_listening):
+                    listening.setdefault((str(found.host), found.uid), found)
+    return [(host, _owner(found, proc)) for (host, _), found in listening.items()]
+
+
 def _nearness(found: _Socket, wanted: IPv4Address | IPv6Address) -> int | None:
     """Rank how directly ``found`` collides with ``wanted``: 0 is the same address, None not at all."""
     host = found.host

@@ -21,6 +21,7 @@ from secdns.errors import ListenError
 from secdns.listener import Limits
 from secdns.listener.holder import Holder, find_holder
 from secdns.listener.inherited import Pair, normal, not_configured, pair_up
+from secdns.listener.known import known
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,16 +42,6 @@ OWN_DESCRIPTORS = 32
 # there is no path MTU to learn (RFC 9715 §3.1).
 _MTU_DISCOVER = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
 _PMTUDISC_PROBE = 3
-
-# What to do about a holder of the port, by its unit or else by the name of its command.
-_REMEDIES = {
-    "NetworkManager.service": "remove dns=dnsmasq from the configuration of NetworkManager, "
-    "then `sudo systemctl restart NetworkManager`",
-    "systemd-resolved": "set DNSStubListener=no and remove DNSStubListenerExtra= "
-    "in /etc/systemd/resolved.conf, then `sudo systemctl restart systemd-resolved`",
-    "systemd": "find the socket unit with `systemctl list-sockets` and disable it",
-    "secdns": "secdns runs already; stop it first",
-}
 
 Kind = Literal["udp", "tcp"]
 
@@ -235,7 +226,7 @@ def _explain(kind: Kind, host: str, port: int, error: OSError) -> ListenError:
     match error.errno:
         case errno.EADDRINUSE:
             holder = find_holder(kind, host, port)
-            by = f" by {holder}" if holder else ""
+            by = f" by {_named(holder)}" if holder else ""
             return ListenError(f"{start}: address in use{by}", hint=remedy(host, port, holder))
         case errno.EACCES | errno.EPERM:
             return ListenError(f"{start}: permission denied", hint=_privilege_hint(port))
@@ -259,11 +250,20 @@ def remedy(host: str, port: int, holder: Holder | None) -> str:
         return "the configuration lists this address twice; list it once"
     if holder.pid is None:
         return f"`sudo ss -lntup` shows which; {elsewhere}"
-    remedy = _REMEDIES.get(holder.unit) or _REMEDIES.get(holder.command)
-    # A unit of another name does more than this: nobody wants to stop libvirtd for its dnsmasq.
+    program = known(holder)
+    remedy = program.remedy if program else None
+    # A unit of another name does more than this: nobody wants to stop lxd for its dnsmasq.
     if remedy is None and holder.unit.startswith(holder.command):
         remedy = f"stop it with `sudo systemctl disable --now {holder.unit}`"
     return f"{remedy or f'stop {holder.command}'}, {elsewhere}"
+
+
+def _named(holder: Holder) -> str:
+    """Name a holder; one of the usual ones by the name that a person knows, where its command is another."""
+    program = known(holder)
+    if program is None or program.title == holder.command:
+        return str(holder)
+    return f"{program.title}, {holder}"
 
 
 def _privilege_hint(port: int) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from secdns.listener.holder import Holder, find_holder
+from secdns.listener.holder import Holder, find_holder, find_holders
+from secdns.listener.known import known
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
@@ -157,3 +158,26 @@ def test_real_socket_of_this_process_is_found(protocol: str, host: str) -> None:
         got = find_holder("udp" if protocol == "udp" else "tcp", asked, sock.getsockname()[1])
     assert got is not None
     assert got.pid == os.getpid()
+
+
+def test_everybody_on_the_port_is_given_once_with_the_address(proc: Proc) -> None:
+    proc.table("udp", ("127.0.0.53", 53, 1), ("192.168.122.1", 53, 2), ("127.0.0.1", 5300, 3))
+    proc.table("udp6", ("fd00::1", 53, 4))
+    proc.process(311, 1, comm="systemd-resolve", cmdline="/lib/systemd/systemd-resolved\0")
+    proc.process(
+        812, 2, comm="dnsmasq", cmdline="/usr/sbin/dnsmasq\0", cgroup="0::/system.slice/libvirtd.service\n"
+    )
+    proc.process(900, 4, comm="aardvark-dns", cmdline="/usr/libexec/podman/aardvark-dns\0")
+    found = find_holders(53, proc.root)
+    titles = {host: program and program.title for host, holder in found for program in [known(holder)]}
+    assert titles == {
+        "127.0.0.53": "systemd-resolved",
+        "192.168.122.1": "libvirt's dnsmasq",
+        "fd00::1": "Podman's aardvark-dns",
+    }
+    assert len(found) == len(titles)
+
+
+def test_dnsmasq_of_nobody_in_particular_is_not_taken_for_libvirts() -> None:
+    assert known(Holder("root", 7, "dnsmasq", "dnsmasq.service")) is None
+    assert known(Holder("root")) is None

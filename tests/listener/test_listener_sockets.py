@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import resource
 import shutil
 import socket
@@ -209,7 +210,13 @@ def test_scope_of_a_link_local_address_is_understood() -> None:
         pytest.param(
             Holder("root", 7, "dnsmasq", "NetworkManager.service"), "dns=dnsmasq", id="part of a unit"
         ),
-        pytest.param(Holder("root", 7, "dnsmasq", "libvirtd.service"), "stop dnsmasq", id="part of another"),
+        pytest.param(Holder("root", 7, "dnsmasq", "lxd.service"), "stop dnsmasq", id="part of another"),
+        pytest.param(Holder("root", 7, "dnsmasq", "libvirtd.service"), "virsh net-list", id="libvirt"),
+        pytest.param(
+            Holder("root", 7, "dnsmasq", "virtnetworkd.service"), "virsh net-list", id="new libvirt"
+        ),
+        pytest.param(Holder("root", 7, "aardvark-dns"), "dns_bind_port", id="podman"),
+        pytest.param(Holder("root", 7, "docker-proxy", "docker.service"), "--filter publish=53", id="docker"),
         pytest.param(Holder("root", 1, "systemd"), "systemctl list-sockets", id="a socket unit"),
         pytest.param(Holder("dnsmasq"), "sudo ss -lntup", id="not to be seen"),
         pytest.param(None, "sudo ss -lntup", id="nobody"),
@@ -218,7 +225,7 @@ def test_scope_of_a_link_local_address_is_understood() -> None:
 def test_hint_fits_the_holder(holder: Holder | None, want: str) -> None:
     hint = remedy("127.0.0.1", 53, holder)
     assert want in hint
-    assert "disable --now libvirtd" not in hint
+    assert not re.search("disable --now (libvirtd|lxd|docker)", hint)
     assert hint.endswith('or listen = ["127.0.0.2:53"] in the configuration')
 
 
