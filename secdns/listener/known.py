@@ -81,9 +81,6 @@ KNOWN: Final = (
     ),
 )
 
-DOCKER_RESOLVER: Final = "127.0.0.11"
-"""Where Docker answers inside a container: packets to it are diverted, so no table of sockets shows it."""
-
 
 def known(holder: Holder) -> Known | None:
     """Give the program that holds a port, or None if it is none of the usual ones."""

@@ -9,6 +9,7 @@
     machine.py         files and programs
     proof.py           does a name that a program looks up arrive at secdns?
     status.py          who controls DNS, in words
+    rivals.py          who else is asked besides us
     rescue.py          off, with nothing but the standard library
 
 A back-end does not apply and restore by itself: each of its changes is saved, done and undone by

@@ -67,20 +67,24 @@ class Snapshot:
         return (self.kind, self.target, self.octets, self.mode, self.owner, self.xattrs)
 
 
-def run_program(argv: Sequence[str], stdin: str = "") -> Ran:
-    """Run a command to its end, with a plain environment; never through a shell."""
+def run_program(argv: Sequence[str], stdin: str = "", timeout_s: float | None = None) -> Ran:
+    """Run a command to its end, with a plain environment; never through a shell.
+
+    After ``timeout_s`` (``COMMAND_S``) it is killed.
+    """
+    patience_s = COMMAND_S if timeout_s is None else timeout_s
     environment = {**os.environ, "PATH": PATH, "LC_ALL": "C"}
     try:
         done = subprocess.run(  # noqa: S603
             list(argv), input=stdin, env=environment, capture_output=True, text=True,
-            errors="replace", timeout=COMMAND_S, check=False,
+            errors="replace", timeout=patience_s, check=False,
         )  # fmt: skip
     except FileNotFoundError:
         return Ran(NOT_FOUND, err=f"{argv[0]}: not found")
     except OSError as error:
         return Ran(NOT_FOUND, err=f"{argv[0]}: {error.strerror}")
     except subprocess.TimeoutExpired:
-        return Ran(TIMED_OUT, err=f"{argv[0]} did not end within {COMMAND_S:g} s")
+        return Ran(TIMED_OUT, err=f"{argv[0]} did not end within {patience_s:g} s")
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
