@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "upstreams": ("secdns.cli.upstreams", "List the built-in upstreams and who runs them."),
     "bench": ("secdns.cli.bench", "Compare how fast upstreams answer from here."),
     "system": ("secdns.cli.system", "Make secdns this machine's resolver, or give the old one back."),
+    "check": ("secdns.cli.check", "Tell whether names really go through secdns, and what to do if not."),
     "rescue": ("secdns.cli.rescue", "Put this machine's own DNS back, whatever else is broken."),
     "config": ("secdns.cli.config", "Write, check or show the configuration."),
 }

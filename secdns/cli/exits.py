@@ -16,7 +16,7 @@ class Exit(IntEnum):
     BOGUS = 3  # signed, and the signatures do not fit
     NETWORK = 4  # no upstream answered
     USAGE = 64
-    UNAVAILABLE = 69  # an address cannot be listened on, or names do not go through secdns
+    UNAVAILABLE = 69  # an address cannot be listened on, names do not go through secdns, a check failed
     INTERNAL = 70
     CANNOT_WRITE = 73  # a file, or the system's settings
     NOT_PERMITTED = 77  # it needs root

@@ -132,6 +132,11 @@ def world(
         pin_sha256 = ["{"A" * 43}="]
         '''
     )
+    no_daemon = home / "no-daemon.toml"
+    no_daemon.write_text(
+        f'[server]\nlisten = ["127.0.0.1:{closed_port}"]\n[[upstream]]\nname = "works"\n'
+        f'url = "{signed.tls_url}"\naddresses = ["127.0.0.1"]\nca_file = "{signed.ca_file}"\n'
+    )
     names = "--name example.test --large large.example.test"
     broken = home / "broken.toml"
     broken.write_text("[server]\nlisten = 53\n")
@@ -168,4 +173,5 @@ def world(
         "first_is_down": str(first_is_down),
         "all_down": str(all_down),
         "broken": str(broken),
+        "no_daemon": str(no_daemon),
     }

@@ -1,0 +1,207 @@
+"""Look at this machine for `secdns check`: everything at once, and nothing for longer than a few seconds.
+
+What can hang (the C library's look-up, D-Bus, a silent upstream) has a thread of its own, which is left
+behind when time is up; no such thread keeps the program from ending.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from secdns import config as configuration
+from secdns import endpoint, paths
+from secdns.cli.asking import ask, ask_one
+from secdns.cli.health import Listening, Looks, Reply
+from secdns.config import Config, ListenAddress
+from secdns.dns.message import Question
+from secdns.errors import ConfigError, NotInForceError, SettingsError, TransportError
+from secdns.iana import RRType
+from secdns.listener import is_loopback
+from secdns.listener.holder import Holder, find_holder, find_holders
+from secdns.osdns import proof, rivals
+from secdns.osdns.machine import Machine, Ran, run_program
+from secdns.osdns.plan import DNS_PORT, Server
+from secdns.osdns.status import look
+
+PATIENCE_S: Final = 4.0  # for all of it; with starting and printing the command ends within 5 s
+DIRECT_S: Final = 1.5  # for the daemon on loopback to say that it is there
+MARGIN_S: Final = 0.2  # that what has a deadline of its own ends before it is left behind
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What is asked for, in wire form: a name that is signed, and one that is signed wrongly."""
+
+    good: bytes
+    bogus: bytes
+
+
+def machine_with(deadline: float) -> Machine:
+    """Give this machine; commands that are run on it end before ``deadline`` (``time.monotonic``)."""
+
+    def run(argv: Sequence[str], stdin: str) -> Ran:
+        return run_program(argv, stdin, timeout_s=max(deadline - time.monotonic(), 0.05))
+
+    return Machine(runner=run)
+
+
+def look_around(
+    config_file: str | None,
+    names: Names,
+    *,
+    platform: str,
+    machine: Callable[[float], Machine] = machine_with,
+    patience_s: float = PATIENCE_S,
+) -> Looks:
+    """See everything that ``health`` judges, within ``patience_s`` seconds."""
+    deadline = time.monotonic() + patience_s
+    config, config_error = machines_config(config_file)
+    in_force = config or configuration.default()
+    addresses = listen_addresses(in_force)
+    here = machine(deadline - MARGIN_S)
+    nonce = proof.fresh_name()
+    looks = Looks(config=config, config_error=config_error)
+
+    def other_resolvers() -> None:
+        looks.rivals = rivals.find(here, {address.host for address in addresses})
+
+    def holders() -> None:
+        looks.holders = find_holders(DNS_PORT)
+
+    at_once(
+        (
+            partial(_daemon, looks, addresses, nonce, names, deadline - MARGIN_S),
+            partial(_status, looks, here, platform),
+            partial(_upstream, looks, names.good, deadline - MARGIN_S),
+            other_resolvers,
+            holders,
+        ),
+        deadline,
+    )
+    return replace(looks, now=time.time())  # a copy: those left behind may still find something
+
+
+def machines_config(config_file: str | None) -> tuple[Config | None, ConfigError | None]:
+    """Give the configuration of this machine's daemon, or why it cannot be used.
+
+    Not a person's own: the daemon of the machine does not read that.
+    """
+    path = Path(config_file) if config_file else paths.system_config_file()
+    try:
+        there = config_file is not None or path.exists()
+        return (configuration.load(path) if there else configuration.default()), None
+    except (ConfigError, PermissionError) as error:
+        if isinstance(error, ConfigError):
+            return None, error
+        return None, ConfigError(f"{path}: {error.strerror}", hint="sudo secdns check may read it")
+
+
+def listen_addresses(config: Config) -> tuple[ListenAddress, ...]:
+    """Give where this machine's programs reach the daemon: its loopback addresses if it has any."""
+    listen = config.server.listen
+    return tuple(each for each in listen if is_loopback(each.host)) or tuple(listen)
+
+
+def at_once(jobs: Sequence[Callable[[], None]], deadline: float) -> None:
+    """Do all jobs, each in a thread, and return when they have ended, at ``deadline`` at the latest.
+
+    An exception of a job is raised here: jobs catch what they expect.
+    """
+    broken: list[Exception] = []
+
+    def do(job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception as error:
+            broken.append(error)
+
+    threads = [threading.Thread(target=do, args=(job,), daemon=True) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(deadline - time.monotonic(), 0))
+    if broken:
+        raise broken[0]
+
+
+# the jobs
+
+
+def _status(looks: Looks, machine: Machine, platform: str) -> None:
+    try:
+        looks.status = look(
+            machine, platform, lambda server: proof.ask(server, proof.fresh_name(), timeout_s=DIRECT_S)
+        )
+    except SettingsError as error:
+        looks.status = error
+
+
+def _daemon(
+    looks: Looks, addresses: Sequence[ListenAddress], nonce: str, names: Names, deadline: float
+) -> None:
+    """See whether the daemon is there; then put questions to it, and have the system look the nonce up.
+
+    Where no daemon is nothing is looked up: another resolver would hear of it, and nobody learn from it.
+    """
+    looks.listening = listening = [_listening(address, nonce) for address in addresses]
+    there = next((each.server for each in listening if each.address is not None), None)
+    if there is None:
+        return
+
+    def look_up() -> None:
+        looks.found = proof.look_up(nonce, deadline - time.monotonic())
+
+    at_once((lambda: asyncio.run(_questions(looks, there, names, deadline)), look_up), deadline)
+
+
+def _listening(address: ListenAddress, nonce: str) -> Listening:
+    server = Server(address.host, address.port)
+    try:
+        found = proof.ask(server, nonce, timeout_s=DIRECT_S)
+    except NotInForceError as error:
+        holder = _holder(server)
+        return Listening(server, error=error, holder=holder, is_default=address.is_default)
+    return Listening(server, found, is_default=address.is_default)
+
+
+def _holder(server: Server) -> Holder | None:
+    return find_holder("udp", server.host, server.port) or find_holder("tcp", server.host, server.port)
+
+
+async def _questions(looks: Looks, server: Server, names: Names, deadline: float) -> None:
+    """Ask the daemon as a program does, for all three at once."""
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    daemon = endpoint.parse(f"udp://{host}:{server.port}")
+    ends_at = asyncio.get_running_loop().time() + deadline - time.monotonic()
+
+    async def one(name: bytes, rrtype: int, *, cd: bool = False) -> Reply:
+        try:
+            return await ask_one(Question(name, rrtype), daemon, deadline=ends_at, dnssec=True, cd=cd)
+        except TransportError as error:
+            return error
+
+    looks.good, looks.unchecked, looks.bogus = await asyncio.gather(
+        one(names.good, RRType.SOA), one(names.good, RRType.SOA, cd=True), one(names.bogus, RRType.A)
+    )
+
+
+def _upstream(looks: Looks, name: bytes, deadline: float) -> None:
+    """Ask the upstreams in the order of the configuration, until one answers; none if it cannot be used."""
+    config = looks.config
+    if config is None:
+        return
+    candidates = [(upstream.name, each) for upstream in config.upstreams for each in upstream.endpoints]
+    endpoints = [each for _, each in candidates]
+    patience_s = max(deadline - time.monotonic(), 0.1)
+    try:
+        answer = asyncio.run(ask(Question(name, RRType.SOA), endpoints, dnssec=False, timeout_s=patience_s))
+    except TransportError as error:
+        looks.upstream = error
+        return
+    looks.upstream_name = next(called for called, each in candidates if each == answer.endpoint)
+    looks.upstream = answer
