@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("secdns.cli.bench", "Compare how fast upstreams answer from here."),
     "system": ("secdns.cli.system", "Make secdns this machine's resolver, or give the old one back."),
     "check": ("secdns.cli.check", "Tell whether names really go through secdns, and what to do if not."),
+    "doctor": ("secdns.cli.doctor", "Write a report for who helps you, without names of yours."),
     "rescue": ("secdns.cli.rescue", "Put this machine's own DNS back, whatever else is broken."),
     "config": ("secdns.cli.config", "Write, check or show the configuration."),
 }

@@ -189,3 +189,15 @@ def test_resolver_that_never_answers_does_not_keep_anybody_waiting_need9(place: 
         silent.stdin.close()
     assert {"system-resolver", "look-up"} == checked.failed
     assert checked.results["dnssec-good"] == "pass"
+
+
+def test_doctor_says_as_much_and_nothing_of_whose_machine_it_is_need37(place: Place) -> None:
+    place.run()
+    (place.house.etc / "resolv.conf").write_text("search lan.example homenet\nnameserver 192.0.2.53\n")
+    assert place.house.secdns("system", "on", "--config", str(place.config)).returncode == 0
+    told = place.house.secdns("doctor", "--config", str(place.config), *NAMES)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "Nothing is wrong: names on this machine go through secdns." in told.stdout
+    assert "on: names are looked up through secdns (by the file /etc/resolv.conf)" in told.stdout
+    for secret in ("lan.example", "homenet", "192.0.2.53", "demo", "dns.test", GOOD, str(place.config)):
+        assert secret not in told.stdout
