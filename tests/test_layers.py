@@ -13,7 +13,7 @@ ROOT = Path(secdns.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("iana", "limit"),
     ("errors",),
-    ("proxies", "stamps"),
+    ("proxies", "reasons", "stamps"),
     ("endpoint", "paths", "state_file", "stats", "systemd", "clock", "turns"),
     ("dns", "providers", "address_book"),
     ("dnssec",),
@@ -31,8 +31,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 RANKS = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 PURE = {
-    "iana", "limit", "errors", "proxies", "stamps", "endpoint", "stats", "dns", "dnssec", "policy", "cache",
-    "split",
+    "iana", "limit", "errors", "proxies", "reasons", "stamps", "endpoint", "stats", "dns", "dnssec",
+    "policy", "cache", "split",
 }  # fmt: skip
 IMPURE_MODULES = {
     "asyncio", "datetime", "http", "logging", "os", "pathlib", "random", "secrets", "select", "selectors",

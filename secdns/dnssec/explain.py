@@ -15,6 +15,7 @@ from secdns.dnssec.rrsig import Key, Signature
 from secdns.dnssec.times import ahead, shown
 from secdns.dnssec.verdict import Reason, Status, Verdict
 from secdns.iana import EDE, DNSSECAlgorithm, RRType, type_text
+from secdns.reasons import remedy_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,38 +69,8 @@ def _meaning(name: str, verdict: Verdict) -> tuple[str, str | None]:
                 "ask again in a moment; if it stays, try another upstream: `secdns explain NAME @UPSTREAM`"
             )
         case _:
-            return _refusal(name, reason or Reason(EDE.DNSSEC_BOGUS, "it fails validation"))
-
-
-def _refusal(name: str, reason: Reason) -> tuple[str, str]:
-    summary = f"the answer for {name} is refused: {reason.text}"
-    match reason.ede:
-        case EDE.SIGNATURE_EXPIRED:
-            return summary, (
-                "the operator of that zone has to sign it anew, nobody else can; "
-                "if many names say so, the clock of this machine is fast"
-            )
-        case EDE.SIGNATURE_NOT_YET_VALID:
-            return (
-                summary,
-                "look at the clock of this machine first: it may be slow; else the zone's operator "
-                "is at fault",
-            )
-        case EDE.DNSKEY_MISSING:
-            return summary, (
-                "the zone and the zone above it contradict each other, most often after a change of "
-                "keys or of the DNS provider; its operator has to put that right"
-            )
-        case EDE.RRSIGS_MISSING | EDE.NSEC_MISSING:
-            return summary, (
-                "somebody on the way removes signatures, or the zone's servers are broken; "
-                "try another upstream: `secdns explain NAME @UPSTREAM`"
-            )
-        case _:
-            return summary, (
-                "either the answer was changed on the way or the zone is broken; if another upstream "
-                "says the same, it is the zone: `secdns explain NAME @UPSTREAM`"
-            )
+            reason = reason or Reason(EDE.DNSSEC_BOGUS, "it fails validation")
+            return f"the answer for {name} is refused: {reason.text}", remedy_of(reason.ede)
 
 
 # The steps.
