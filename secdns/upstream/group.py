@@ -25,21 +25,28 @@ class UpstreamGroup:
     def __init__(self, members: Sequence[Upstream], number: int = 0) -> None:
         if not members:
             raise ValueError("a group needs an upstream")
-        self.members = tuple(members)
+        self.members = self._listed = tuple(members)
         self.number = number
         self._strategy: Strategy = "ordered"
+        self._first: str | None = None
         self._order: Order | None = None
         self._loop = asyncio.get_running_loop()
         self._queues = {member: Queue() for member in members}
         self._lone_retry_at = 0.0
         self._last_reasons: Reasons = []
 
-    def follow(self, strategy: Strategy) -> None:
-        """Let ``strategy`` say who is asked first from now on; see ``order``."""
-        if strategy != self._strategy:
-            self._strategy = strategy
-            make_order = ORDERS[strategy]
-            self._order = make_order() if make_order is not None and len(self.members) > 1 else None
+    def follow(self, strategy: Strategy, first: str | None = None) -> None:
+        """Let ``strategy`` say who is asked first from now on; see ``order``.
+
+        With ``first``, the name of an upstream, it is that one, and the others in their order when it
+        fails. What is being asked goes on where it is.
+        """
+        if (strategy, first) == (self._strategy, self._first):
+            return
+        self._strategy, self._first = strategy, first
+        make_order = ORDERS[strategy] if first is None else None
+        self._order = make_order() if make_order is not None and len(self._listed) > 1 else None
+        self.members = tuple(sorted(self._listed, key=lambda member: first not in (None, member.name)))
 
     def submit(
         self,

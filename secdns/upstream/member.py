@@ -78,6 +78,8 @@ class Upstream:
         self._complain_at = 0.0
         self.resets = 0
         self.reset_at = 0.0
+        self.last_error: TransportError | None = None
+        self.failed_at = 0.0
 
     def query(self, question: bytes, cd: bool) -> bytes:
         """Give the query to send: ID 0, RD, an OPT of our own, nothing of the client's but the question.
@@ -169,6 +171,7 @@ class Upstream:
         if self._doubt is not None and isinstance(error, MISLED):
             self._doubt(self.endpoint.host)
         now = asyncio.get_running_loop().time()
+        self.last_error, self.failed_at = error, now
         if isinstance(error, StatusError) and error.retry_after_s:
             self.not_before = max(self.not_before, now + error.retry_after_s * (_spread() + 0.2))
         if now >= self.back_at:

@@ -74,3 +74,12 @@ def test_handshake_counts_only_where_nothing_better_is_known() -> None:
     assert trip.estimate_s(0.0) == pytest.approx(0.05)
     trip.connected(3.0, 0.0)
     assert trip.estimate_s(0.0) == pytest.approx(0.05)
+
+
+def test_percentiles_are_of_the_last_answers_and_end_with_the_network() -> None:
+    trip = after(*[9.0] * 100, *[number / 1000 for number in range(1, 65)])
+    assert (trip.percentile_s(0.5), trip.percentile_s(0.95)) == (0.033, 0.061)
+    assert after(0.2).percentile_s(0.95) == 0.2
+    assert RoundTrip().percentile_s(0.5) is None
+    trip.forget()
+    assert trip.percentile_s(0.5) is None
