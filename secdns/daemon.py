@@ -19,7 +19,11 @@ from pathlib import Path
 
 from secdns.cache import Cache
 from secdns.config import Config, default
-from secdns.errors import ConfigError
+from secdns.control.peers import rights
+from secdns.control.server import Server
+from secdns.controls import Controls
+from secdns.endpoint import Endpoint
+from secdns.errors import ConfigError, ControlError
 from secdns.forwarder import PATIENCE_S, Forwarder
 from secdns.listener import Limits, Responder, acl_for
 from secdns.listener.query_log import QueryLog
@@ -30,12 +34,13 @@ from secdns.network.clocks import Clocks
 from secdns.network.learning import Learner
 from secdns.network.links import best_first
 from secdns.network.watch import Change, Watch
-from secdns.paths import state_dir
+from secdns.paths import control_socket, state_dir
 from secdns.policy import Hosts, parse_hosts
 from secdns.routing import Groups, Routing
 from secdns.split import NOTHING, Split, split
 from secdns.stats import Stats
 from secdns.systemd import ServiceManager, take_sockets
+from secdns.wishes import Keeper
 
 DRAIN_S = 1.5  # after SIGTERM for what is in flight; with the rest it ends inside 2 s (F32)
 FAREWELL_S = 0.1  # then what is left gets SERVFAIL, and this long to leave
@@ -54,7 +59,8 @@ class Daemon:
     ``reread`` gives the configuration anew when it is reloaded, or raises ConfigError; None means
     that it stays. ``state_dir`` is where what must survive a restart is kept, None for nowhere.
     ``clocks`` tell the time, and by their differences that the machine slept. ``learner`` makes what
-    learns the resolvers of links; None means that none is ever asked.
+    learns the resolvers of links; None means that none is ever asked. ``resolvers`` gives the network's
+    own resolvers; None: those that were learnt.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class Daemon:
         state_dir: Path | None = None,
         clocks: Clocks | None = None,
         learner: Callable[[Callable[[], None]], Learner] | None = None,
+        resolvers: Callable[[], tuple[Endpoint, ...]] | None = None,
     ) -> None:
         clocks = clocks or Clocks()
         self.config = config
@@ -80,16 +87,26 @@ class Daemon:
         self._told: tuple[str, ...] = ()
         self._tasks: set[asyncio.Task[None]] = set()
         self.learner = None if learner is None else learner(self._links_changed)
+        heard = None if self.learner is None else self.learner.hear
+        self.watch = Watch(self._groups.addresses, self._network_changed, clocks=clocks, heard=heard)
+        self.controls = Controls(
+            self,
+            self._groups,
+            self.watch,
+            Keeper(state_dir),
+            clocks=clocks,
+            resolvers=resolvers or self._home,
+        )
+        self.controls.restore()
         routing = self._groups.build(config, self._hosts, self._split)
         self.cache = Cache(
             config.cache.size_octets, serve_stale=config.cache.serve_stale, route=routing.route
         )
-        heard = None if self.learner is None else self.learner.hear
-        self.watch = Watch(self._groups.addresses, self._network_changed, clocks=clocks, heard=heard)
         self.forwarder = Forwarder(
             self.cache, routing, stats=self.stats, clock=clocks.boot, outlook=self.watch
         )
-        responder = self._responder(config)
+        self._server: Server | None = None
+        self.responder = responder = self._responder(config)
         self.udp = UDPServer(responder, self.cache, clock=clocks.boot, stats=self.stats)
         limits = Limits(connections=raise_descriptor_limit())
         self.tcp = TCPServer(responder, clock=clocks.boot, limits=limits, stats=self.stats)
@@ -115,6 +132,21 @@ class Daemon:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.learner.learn(), LEARN_S)
 
+    def open_control(self, path: Path) -> None:
+        """Open the local API there. Without it all else works, so what goes wrong is a warning."""
+        server = Server(self.controls, rights())
+        try:
+            server.open(path)
+        except ControlError as error:
+            _LOG.warning("there is no local API, `secdns status` and the like do not work: %s", error)
+        else:
+            self._server = server
+
+    @property
+    def listen_addresses(self) -> tuple[str, ...]:
+        """Where it listens, for a person."""
+        return tuple(str(bound) for bound in self.bound)
+
     def _network_changed(self, change: Change) -> None:
         """Begin anew: what was found out about upstreams may be wrong now."""
         if change.reason:
@@ -129,6 +161,9 @@ class Daemon:
         if change.is_break and self.learner is not None:
             self._groups.forget_links()
             self._start(self._begin_anew_with_links(self.learner))
+        elif change.is_break:
+            self.controls.follow_links()
+            self.reroute()
 
     async def _begin_anew_with_links(self, learner: Learner) -> None:
         """Go over to the links as they are now; until that is known the names of a VPN stay with it."""
@@ -143,10 +178,8 @@ class Daemon:
             return
         self._say(found)
         self._split = found
-        routing = self._groups.build(self.config, self._hosts, found)
-        self._go_over(routing)
-        self.cache.renew()
-        self._start(self._retire(routing))
+        self.controls.follow_links()
+        self.reroute()
 
     def _say(self, found: Split) -> None:
         """Tell who is asked in plain for what, when that is new, and what was claimed and not given, once."""
@@ -161,6 +194,17 @@ class Daemon:
             if note not in self._said:
                 self._said.add(note)
                 _LOG.info("%s", note)
+
+    def reroute(self) -> None:
+        """Build the routing anew and go over to it; what is in flight ends on the upstreams it began with."""
+        routing = self._groups.build(self.config, self._hosts, self._split)
+        self._go_over(routing)
+        self.cache.renew()
+        self._start(self._retire(routing))
+
+    def _home(self) -> tuple[Endpoint, ...]:
+        """Give the resolvers of the network that this machine is on, as far as they are known."""
+        return tuple(end for _, end in self._split.own)
 
     def _find_split(self, config: Config) -> Split:
         known = () if self.learner is None else self.learner.links
@@ -201,9 +245,10 @@ class Daemon:
             _LOG.warning("[server] has changed; listen and acl take effect at the next start")
         self._hosts = read_hosts(self._hosts_file)
         self._split = self._find_split(config)
+        self.controls.reconfigure(config)
         routing = self._groups.build(config, self._hosts, self._split)
         if config.log_names != self.config.log_names:
-            self.udp.responder = self.tcp.responder = self._responder(config)
+            self.responder = self.udp.responder = self.tcp.responder = self._responder(config)
         judged_by = self.config.dnssec
         self.config = replace(config, server=self.config.server)
         self._go_over(routing)
@@ -221,6 +266,8 @@ class Daemon:
 
     async def stop(self) -> None:
         """Stop listening, let what is in flight be answered for a moment, close everything."""
+        if self._server is not None:
+            await self._server.aclose()
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + DRAIN_S
         giving_up = loop.call_at(give_up_at, self.forwarder.abandon)
@@ -234,6 +281,7 @@ class Daemon:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.controls.aclose()
         await self._groups.aclose()
 
 
@@ -252,11 +300,17 @@ def read_hosts(path: Path | None) -> Hosts:
     return hosts
 
 
-async def serve(daemon: Daemon, *, ready: Callable[[Daemon], Awaitable[None] | None] | None = None) -> None:
+async def serve(
+    daemon: Daemon,
+    *,
+    control: Path | None = None,
+    ready: Callable[[Daemon], Awaitable[None] | None] | None = None,
+) -> None:
     """Listen, say so, and serve until SIGTERM or SIGINT; SIGHUP reloads.
 
-    ``ready`` is called when queries are answered. A service manager is told so as well, and hears
-    of the event loop as long as it turns; sockets that it opened are taken.
+    ``control`` is where the local API is to be, None for nowhere. ``ready`` is called when queries
+    are answered. A service manager is told so as well, and hears of the event loop as long as it turns;
+    sockets that it opened are taken.
 
     Raises:
         ListenError: an address cannot be opened.
@@ -280,6 +334,8 @@ async def serve(daemon: Daemon, *, ready: Callable[[Daemon], Awaitable[None] | N
     daemon.listen(take_sockets())
     manager = ServiceManager()
     try:
+        if control is not None:
+            daemon.open_control(control)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, reload)
@@ -315,7 +371,7 @@ def run(config: Config, *, reread: Callable[[], Config] | None = None) -> int:
     async def main() -> None:
         learner = partial(Learner, saved=_saved)
         daemon = Daemon(config, reread=reread, state_dir=state_dir(), learner=learner)
-        await serve(daemon, ready=_introduce)
+        await serve(daemon, control=control_socket(), ready=_introduce)
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(main())

@@ -12,6 +12,7 @@ value wanted; ``hint`` is the one thing a person can do about it.
     ├── SettingsError          the system's DNS settings cannot be read, changed or put back
     │   ├── NotPermittedError  only root may do that
     │   └── NotInForceError    they were changed, and names do not go through secdns
+    ├── ControlError           the daemon cannot be commanded: not there, or it refuses
     └── TransportError         an exchange with an upstream gave no answer
         ├── ConnectError       no connection: refused, unreachable, no address
         ├── AuthenticationError  the certificate, the name or the pin does not fit
@@ -66,6 +67,17 @@ class NotPermittedError(SettingsError):
 
 class NotInForceError(SettingsError):
     """Names do not go through secdns: it does not answer, or the system does not ask it."""
+
+
+class ControlError(Error):
+    """The daemon cannot be commanded: it is not there, or it refuses.
+
+    ``code`` is one of ``secdns.control.schema.CODES``, or "not-running".
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, code: str = "internal") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
 
 
 class TransportError(Error):

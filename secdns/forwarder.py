@@ -24,6 +24,7 @@ from secdns.network.watch import Outlook
 from secdns.policy import Answer, Refuse, RouteTo
 from secdns.routing import Asked, Routing
 from secdns.stats import Stats
+from secdns.troubles import Trouble, Troubles
 from secdns.upstream import Upstream
 
 PATIENCE_S = 4.4  # for one client query, everything included; the reply is to be there inside 4.5 s
@@ -94,6 +95,10 @@ class _Flight:
         if not self.is_over:
             self.give_up = give_up
 
+    def trouble(self, entry: Entry, at: float) -> Trouble:
+        """Give what is worth remembering of a failure; ``at`` is in the cache's seconds."""
+        return Trouble(at, self._question[:-4], int.from_bytes(self._question[-4:-2]), entry.options)
+
     def read(self, response: bytes, member: Upstream) -> Entry:
         """Give the entry of an upstream's response; see ``UpstreamGroup.submit``."""
         return from_plain_response(response, self._question_end) or _read(response)
@@ -131,6 +136,7 @@ class Forwarder:
         self.cache = cache
         self.routing = routing
         self.stats = stats or Stats()
+        self.troubles = Troubles()
         self.clock = clock
         self._loop = asyncio.get_running_loop()
         self._flights: dict[_FlightKey, _Flight] = {}
@@ -268,6 +274,8 @@ class Forwarder:
         """Store what came of a flight and hand it to everyone who waits."""
         now = self.clock()
         key, generation = flight.key
+        if entry.is_failure:
+            self.troubles.add(flight.trouble(entry, now))
         if entry.is_failure and now < self._settled_at:
             entry.ttl_s = min(entry.ttl_s, UNSETTLED_TTL_S)
         if generation == self.cache.generation:

@@ -15,6 +15,7 @@ from typing import Final
 APP: Final = "secdns"
 CONFIG_FILE_NAME: Final = "secdns.toml"
 SYSTEM_CONFIG_FILE: Final = Path("/etc/secdns") / CONFIG_FILE_NAME
+CONTROL_SOCKET: Final = "control.sock"
 SYSTEM_RUNTIME_DIR: Final = Path("/run/secdns")
 
 # Not the daemon's own directories: what these say is done with root's rights.
@@ -118,6 +119,18 @@ def settings_journal(*, volatile: bool) -> PurePosixPath:
     """
     lost, kept = _SETTINGS_DIRS.get(sys.platform, _SETTINGS_DIRS["linux"])
     return PurePosixPath(lost if volatile else kept) / "journal.json"
+
+
+def control_socket() -> Path:
+    """Name the socket that a daemon of this user opens."""
+    return runtime_dir() / CONTROL_SOCKET
+
+
+def control_sockets() -> tuple[Path, ...]:
+    """List the sockets where a daemon may be listening: this user's own first, then the machine's."""
+    own = control_socket()
+    system = SYSTEM_RUNTIME_DIR / CONTROL_SOCKET
+    return (own,) if own == system or not _is_unix() else (own, system)
 
 
 def _from_environment(variable: str) -> Path | None:

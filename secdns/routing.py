@@ -17,6 +17,7 @@ from secdns.bootstrap import Bootstrap
 from secdns.cache import Entry, Route
 from secdns.clock import boottime
 from secdns.config import NETWORK, Config, DNSSECConfig
+from secdns.detour import Detour
 from secdns.dns.edns import pad
 from secdns.dns.name import ROOT
 from secdns.endpoint import Endpoint
@@ -85,6 +86,10 @@ class Groups:
     The number is the cache partition: an answer of a group that is gone is never served again
     (threat C4), one of a group that a reload left alone is. ``state_dir`` is where trust anchors
     and addresses of upstreams are remembered, None for nowhere. Times are the event loop's.
+
+    ``first`` is the name of the upstream that is asked first by a person's wish, None for none: a
+    configured one, or a built-in one. ``detour`` are the resolvers that take the default group's
+    questions while ``is_detour_on`` says so. Both take effect with the next ``build``.
     """
 
     def __init__(self, state_dir: Path | None = None) -> None:
@@ -96,14 +101,26 @@ class Groups:
         self._validating: tuple[DNSSECConfig, UpstreamGroup, ValidatingGroup] | None = None
         book = None if state_dir is None else AddressBook(state_dir)
         self._bootstrap = Bootstrap(self._ask_for_address, clock=boottime, book=book)
+        self.first: str | None = None
+        self.detour: tuple[Endpoint, ...] = ()
+        self.is_detour_on: Callable[[], bool] = bool
+        self.default: UpstreamGroup
+
+    @property
+    def validating(self) -> "ValidatingGroup | None":
+        """The default group as the one whose answers are judged, None where none are."""
+        return None if self._validating is None else self._validating[2]
 
     def build(self, config: Config, hosts: Hosts, split: Split = NOTHING) -> Routing:
         """Give the routing that all of these ask for; groups in use are reused.
 
         ``split`` says what goes to the resolvers of links; see ``forget_links``.
         """
-        default = self._group((u.name, end) for u in config.upstreams for end in u.endpoints)
-        default.follow(config.strategy)
+        ends = [(u.name, end) for u in config.upstreams for end in u.endpoints]
+        if self.first is not None and all(name != self.first for name, _ in ends):
+            ends += [(self.first, end) for end in PROVIDERS()[self.first].auto]
+        default = self.default = self._group(ends)
+        default.follow(config.strategy, self.first)
         ways = {upstream.name: upstream.endpoints for upstream in config.upstreams}
         asked = self._validate(config.dnssec, default)
         groups: dict[int, Asked] = {default.number: asked}
@@ -125,10 +142,16 @@ class Groups:
         for entry in config.routes:
             if entry.via == NETWORK:
                 continue
-            ends = ways[entry.via] if entry.endpoint is None else (entry.endpoint,)
-            number = number_of((entry.via, end) for end in ends)
+            to_ask = ways[entry.via] if entry.endpoint is None else (entry.endpoint,)
+            number = number_of((entry.via, end) for end in to_ask)
             routes.update(dict.fromkeys(entry.domains, number))
             unsigned -= frozenset(entry.domains)
+        otherwise = default.number
+        if self.detour:
+            plain = self._group(((end.host, end) for end in self.detour), self._epoch)
+            otherwise, asked = plain.number, Detour(plain, asked, self.is_detour_on)
+            groups[otherwise] = asked
+            routes.pop(ROOT, None)  # what goes elsewhere by default goes this way, too
         given = Given(
             overrides=from_pairs(config.overrides),
             hosts=hosts,
@@ -137,7 +160,7 @@ class Groups:
             single_labels=number_of(split.home, self._epoch) if split.home else None,
             proof_key=self._proof_key,
         )
-        return Routing(QueryPolicies(given), groups, asked, _route(given, default.number))
+        return Routing(QueryPolicies(given), groups, asked, _route(given, otherwise))
 
     def forget_links(self) -> None:
         """Give the groups of links other numbers from the next ``build`` on.

@@ -57,13 +57,15 @@ _SECOND_LEVEL: Final = frozenset({b"ac", b"co", b"com", b"edu", b"gov", b"net", 
 class Split:
     """What goes to links. ``routes`` maps suffixes to whom to ask, or to the refusal if there is nobody.
 
-    ``home`` is who knows short host names, empty for nobody. ``notes`` are sentences for the owner on
-    what was claimed and not given; ``in_words`` has those on what was.
+    ``home`` is who knows short host names, ``own`` the network's own resolvers, public ones included;
+    both are empty for nobody. ``notes`` are sentences for the owner on what was claimed and not given;
+    ``in_words`` has those on what was.
     """
 
     routes: Mapping[bytes, Members | Refuse]
     home: Members = ()
     notes: tuple[str, ...] = ()
+    own: Members = ()
 
     def in_words(self) -> tuple[str, ...]:
         """Say who is asked for what, a sentence each."""
@@ -108,7 +110,8 @@ def split(config: Config, links: Sequence[Link]) -> Split:
     for domain in wanted:
         claimed = next((routes[above] for above in names.suffixes(domain) if above in routes), ())
         decided[domain] = claimed or next(iter(everybody), ()) or _NOBODY
-    return Split(decided, home, tuple(notes)[:MAX_NOTES])
+    own = next((_members(link) for link in locals_), ())
+    return Split(decided, home, tuple(notes)[:MAX_NOTES], own)
 
 
 def _claims_of_tunnels(

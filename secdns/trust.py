@@ -15,7 +15,7 @@ from secdns import state_file
 from secdns.config import DNSSECConfig
 from secdns.dns.name import to_text
 from secdns.dnssec.algorithms import Policy
-from secdns.dnssec.anchors import BUILT_IN, Anchor, Anchors, parse_all
+from secdns.dnssec.anchors import BUILT_IN, MAX_WAIVER_S, Anchor, Anchors, parse_all
 from secdns.dnssec.chain import AnchorKeys, Trust
 from secdns.dnssec.limits import Budget, OverBudget
 from secdns.dnssec.roll import Roll, restore
@@ -23,6 +23,7 @@ from secdns.errors import FormatError
 
 FILE_NAME = "trust-anchors.json"
 SEAL = b"secdns trust anchors 1"
+MAX_WAIVED = 64  # names at once, by hand
 MAX_FILE = 1 << 20  # octets; 64 zones with 16 keys each are a quarter of it
 
 _LOG = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class AnchorKeeper:
     def __init__(self, config: DNSSECConfig, directory: Path | None = None) -> None:
         self.policy = Policy(sha1=config.sha1)
         self._waived = config.negative_trust_anchors
+        self._waived_for_now: dict[bytes, float] = {}
         self._path = None if directory is None else directory / FILE_NAME
         given = parse_all(config.trust_anchors, self.policy) if config.trust_anchors else BUILT_IN
         origins: dict[bytes, tuple[Anchor, ...]] = {}
@@ -45,7 +47,22 @@ class AnchorKeeper:
     def anchors(self) -> Anchors:
         """Give what is trusted now, and what is waived."""
         trusted = {zone: roll.anchors(self.policy) for zone, roll in self._rolls.items()}
-        return Anchors(trusted, dict.fromkeys(self._waived))
+        waived: dict[bytes, float | None] = {**self._waived_for_now, **dict.fromkeys(self._waived)}
+        return Anchors(trusted, waived)
+
+    def waive(self, name: bytes, now: float, for_s: float) -> float:
+        """Waive ``name`` for so many seconds, at most seven days (RFC 7646 §2); give until when.
+
+        A restart ends it: whoever forgot about it is safe again. ``now`` is in the cache's seconds.
+
+        Raises:
+            ValueError: there are as many as there may be.
+        """
+        self._waived_for_now = {one: until for one, until in self._waived_for_now.items() if now < until}
+        if len(self._waived_for_now) >= MAX_WAIVED and name.lower() not in self._waived_for_now:
+            raise ValueError(f"over {MAX_WAIVED} names are waived already")
+        until = self._waived_for_now[name.lower()] = now + min(for_s, MAX_WAIVER_S)
+        return until
 
     def trust(self) -> Trust:
         """Give the validator's view, with nothing known yet."""

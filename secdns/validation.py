@@ -102,10 +102,24 @@ class ValidatingGroup:
         """Forget what failed and who was unfit; if the clock was set, also what was judged by it."""
         self._unfit.clear()
         if is_clock:
-            self.trust = replace(self.trust, keys=KeyCache())
-            self.denials = Denials()
+            self.forget()
         else:
             self.trust.keys.forgive()
+
+    def forget(self) -> None:
+        """Forget all that was learnt from answers: keys, broken chains, denials."""
+        self.trust = replace(self.trust, keys=KeyCache())
+        self.denials = Denials()
+
+    def waive(self, name: bytes, for_s: float) -> None:
+        """Do not judge what is at ``name`` or below for so many seconds (RFC 7646).
+
+        Raises:
+            ValueError: there are as many such names as there may be.
+        """
+        self.keeper.waive(name, self.clock(), for_s)
+        self.trust = replace(self.trust, anchors=self.keeper.anchors())
+        self.forget()
 
     def unfit(self, now: float) -> Avoid:
         """Give the upstreams that strip signatures."""

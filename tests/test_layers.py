@@ -13,26 +13,29 @@ ROOT = Path(secdns.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("iana", "limit"),
     ("errors",),
-    ("proxies", "reasons", "stamps"),
+    ("proxies", "reasons", "stamps", "troubles"),
     ("endpoint", "paths", "state_file", "stats", "systemd", "clock", "turns"),
+    ("wishes",),
     ("dns", "providers", "address_book"),
     ("dnssec",),
-    ("policy", "cache", "config", "transport", "network"),
+    ("policy", "cache", "config", "control", "transport", "network"),
     ("bootstrap", "osdns", "trust", "racing", "split"),
     ("upstream", "discovery"),
-    ("fetching",),
+    ("fetching", "detour"),
     ("validation",),
     ("routing", "hold"),
     ("forwarder",),
     ("listener",),
+    ("readings",),
+    ("controls",),
     ("daemon", "testing"),
     ("cli",),
     ("__main__",),
 )
 RANKS = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 PURE = {
-    "iana", "limit", "errors", "proxies", "reasons", "stamps", "endpoint", "stats", "dns", "dnssec",
-    "policy", "cache", "split",
+    "iana", "limit", "errors", "proxies", "reasons", "stamps", "troubles", "endpoint", "stats", "dns",
+    "dnssec", "policy", "cache", "split",
 }  # fmt: skip
 IMPURE_MODULES = {
     "asyncio", "datetime", "http", "logging", "os", "pathlib", "random", "secrets", "select", "selectors",

@@ -2,7 +2,9 @@
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from secdns.dns import name
 from secdns.dns.message import Message
@@ -11,17 +13,22 @@ from secdns.errors import FormatError
 from secdns.iana import rcode_text, type_text
 from secdns.listener import Responder
 
+MAX_LINES: Final = 200  # of the last queries, for who asks what there was a moment ago
+
 _LOG = logging.getLogger(__name__)
 
 
 class QueryLog:
     """A responder that passes everything on and logs a line for each reply.
 
-    Nothing is answered inline, not even from the cache: every query has to be seen.
+    Nothing is answered inline, not even from the cache: every query has to be seen. ``lines`` are the
+    last ones, kept in memory; each of ``followers`` is called with those to come.
     """
 
     def __init__(self, responder: Responder) -> None:
         self._responder = responder
+        self.lines: deque[str] = deque(maxlen=MAX_LINES)
+        self.followers: list[Callable[[str], None]] = []
 
     def cached(self, query: bytes, now: float) -> bytes | Query | None:
         """Leave it to ``submit``, where the answer is found in the same cache."""
@@ -40,7 +47,11 @@ class QueryLog:
 
         def tell(reply: bytes | None) -> None:
             if reply is not None:
-                _LOG.info("%s in %.1f ms", _summary(reply), (time.perf_counter() - started) * 1000)
+                line = f"{_summary(reply)} in {(time.perf_counter() - started) * 1000:.1f} ms"
+                _LOG.info("%s", line)
+                self.lines.append(line)
+                for follower in tuple(self.followers):
+                    follower(line)
             deliver(reply)
 
         self._responder.submit(query, stream=stream, deliver=tell, asked=asked)

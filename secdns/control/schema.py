@@ -1,0 +1,292 @@
+"""What the local API takes and gives, as values; its version; and what it needs of the daemon.
+
+Keys are added within a version, never changed or taken away: a reader passes over keys that it does not
+know, and takes a state that it does not know for trouble. Times at which something happened are seconds
+since 1970, lengths of time are seconds (``_s``) or milliseconds (``_ms``).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from enum import StrEnum
+from typing import Any, Final, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
+
+from secdns.errors import ControlError
+from secdns.limit import Limit
+
+VERSION: Final = 1
+ROOT: Final = f"/v{VERSION}"
+
+# Longer is `secdns system off`; a pause ends by itself, and one that is forgotten should end the same day.
+PAUSE_S: Final = Limit(300, 1, 86_400)
+# A repair takes hours or days (RFC 7646 §2: "on the order of days").
+ALLOW_S: Final = Limit(3600, 1, 7 * 86_400)
+
+Health = Literal["unknown", "well", "failing", "distrusted"]
+
+
+class State(StrEnum):
+    """How things are, in one word."""
+
+    CHECKING = "checking"  # nothing has been asked since the start or since the network changed
+    SECURE = "secure"  # an encrypted upstream answers
+    PAUSED = "paused"  # on request: the network's own resolver answers, in plain, for a while
+    OFFLINE = "offline"  # there is no network that leads to an upstream
+    FAILING = "failing"  # there is a network, and no upstream answers
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that went wrong, as one sentence, and what helps.
+
+    ``name`` is told only to who may change things; ``can_allow`` says that `allow` lets it through.
+    """
+
+    at: float
+    sentence: str
+    remedy: str | None = None
+    name: str | None = None
+    can_allow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause: until when, and whom it hands the questions to."""
+
+    until: float
+    left_s: float
+    resolvers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamInfo:
+    """One upstream, in the order of preference.
+
+    ``protocol`` is what its answers come over at the moment: DoH (HTTP/2), DoH (HTTP/3), DoT, DoQ or plain;
+    ``p50_ms`` and ``p95_ms`` are of its last answers, None while there were too few. ``back_in_s`` is for how
+    long others are preferred.
+    """
+
+    name: str
+    url: str
+    protocol: str
+    health: Health
+    is_first: bool
+    is_in_use: bool
+    is_connected: bool
+    is_configured: bool
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    last_answer_s: float | None = None
+    back_in_s: float | None = None
+    tls: str | None = None
+    last_failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What happened since the start; see ``secdns.stats``."""
+
+    queries: int
+    hits: int
+    local: int
+    misses: int
+    drops: int
+    stale: int
+    failures: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheInfo:
+    """What is held."""
+
+    entries: int
+    octets: int
+    limit_octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the daemon is. ``sentence`` says ``state`` in words, ``remedy`` what a person can do about it.
+
+    ``upstream`` is whom the next question goes to, or who answered last where names are spread.
+    ``chosen`` is what `use` was given, None while the configuration's order holds. ``dnssec`` is
+    "validate" or "off".
+    """
+
+    version: str
+    pid: int
+    uptime_s: float
+    state: State
+    sentence: str
+    remedy: str | None
+    upstream: UpstreamInfo
+    chosen: str | None
+    strategy: str
+    dnssec: str
+    listen: tuple[str, ...]
+    configuration: str
+    may_change: bool
+    is_strict: bool
+    counters: Counters
+    cache: CacheInfo
+    pause: Pause | None = None
+    problem: Problem | None = None
+    network: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upstreams:
+    """All upstreams that names go to by default, and the built-in ones that `use` takes besides."""
+
+    upstreams: tuple[UpstreamInfo, ...]
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureInfo:
+    """One failure that a client was told of: its Extended DNS Error, the text of that in ``detail``."""
+
+    at: float
+    rrtype: str
+    code: int
+    sentence: str
+    remedy: str | None
+    detail: str
+    can_allow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What is known about a name: what was refused or failed lately, and who decides on it.
+
+    ``decision`` says that a policy or a route of the configuration decides; ``waived_s`` for how long
+    signatures are not checked, 0 for good; ``held`` are the types that a fresh answer is held for.
+    """
+
+    name: str
+    sentence: str
+    remedy: str | None
+    failures: tuple[FailureInfo, ...]
+    decision: str | None
+    waived_s: float | None
+    held: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """How many answers were dropped."""
+
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Signatures of ``name`` and all below are not checked until then."""
+
+    name: str
+    until: float
+    for_s: float
+
+
+class Daemon(Protocol):
+    """What the server commands. Nothing here waits: each takes some milliseconds at most.
+
+    What cannot be done raises ControlError with a code of ``CODES``, and nothing is changed then.
+    """
+
+    def status(self, *, may_change: bool) -> Status:
+        """Tell how things are."""
+
+    def upstreams(self) -> Upstreams:
+        """List whom names go to."""
+
+    def use(self, name: str | None) -> None:
+        """Ask this upstream first from now on; None: go back to the configuration's order."""
+
+    def pause(self, for_s: int) -> Pause:
+        """Hand questions to the network's own resolver for so long."""
+
+    def resume(self) -> None:
+        """End the pause, if there is one."""
+
+    def flush(self, name: str | None) -> Flushed:
+        """Forget answers: all, or those for ``name`` and below it."""
+
+    def why(self, name: str) -> Why:
+        """Tell what is known about ``name``."""
+
+    def allow(self, name: str, for_s: int) -> Allowed:
+        """Do not check signatures of ``name`` and below for so long (RFC 7646)."""
+
+    def log(self) -> tuple[str, ...]:
+        """Give the last lines of the query log, the oldest first."""
+
+    def follow_log(self, tell: Callable[[str], None]) -> Callable[[], None]:
+        """Call ``tell`` with each line from now on; give what to call to end that."""
+
+
+# code of an error -> status of HTTP (RFC 9110 §15)
+CODES: Final[dict[str, int]] = {
+    "bad-request": 400,
+    "not-allowed": 403,
+    "unknown-path": 404,
+    "unknown-version": 404,
+    "unknown-name": 404,
+    "wrong-method": 405,
+    "too-slow": 408,
+    "not-possible": 409,
+    "too-large": 413,
+    "wrong-type": 415,
+    "wrong-host": 421,
+    "head-too-large": 431,
+    "internal": 500,
+    "too-many": 503,
+}
+
+T = TypeVar("T")
+
+
+def to_json(value: Any) -> Any:
+    """Give an answer as what ``json`` writes."""
+    return asdict(value)
+
+
+def error_to_json(error: ControlError) -> dict[str, object]:
+    """Give an error as what ``json`` writes."""
+    return {"error": {"code": error.code, "message": str(error), "hint": error.hint}}
+
+
+def from_json(kind: type[T], value: object) -> T:
+    """Read an answer; keys that this version does not know are passed over.
+
+    Raises:
+        ControlError: it is not what this version understands.
+    """
+    try:
+        made: T = _read(kind, value)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ControlError(
+            f"the daemon's answer cannot be read: {error}", hint="restart the daemon after an update"
+        ) from error
+    return made
+
+
+def _read(kind: Any, value: Any) -> Any:
+    if isinstance(kind, type) and is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise TypeError(f"{value!r} where an object was wanted")
+        hints = get_type_hints(kind)
+        known = {field.name: field.name for field in fields(kind) if field.name in value}
+        return kind(**{name: _read(hints[name], value[name]) for name in known})
+    arguments = get_args(kind)
+    if type(None) in arguments:
+        rest = next(one for one in arguments if one is not type(None))
+        return None if value is None else _read(rest, value)
+    if get_origin(kind) is tuple:
+        return tuple(_read(arguments[0], one) for one in value)
+    if kind is State:
+        return State(value) if value in State.__members__.values() else State.FAILING
+    wanted = {int: int, float: (int, float), str: str, bool: bool}.get(kind)
+    if wanted is not None and not isinstance(value, wanted):  # type: ignore[arg-type]
+        raise TypeError(f"{value!r} where {kind.__name__} was wanted")
+    return value
