@@ -263,6 +263,7 @@ class Controls:
             self._groups.validating,
             boot=self._clocks.boot(),
             wall=self._clocks.wall(),
+            gone=self._outlook.gone,
         )
 
     def log(self) -> tuple[str, ...]:

@@ -137,9 +137,15 @@ def problem(
 
 
 def why(
-    name: bytes, forwarder: Forwarder, validating: "ValidatingGroup | None", *, boot: float, wall: float
+    name: bytes,
+    forwarder: Forwarder,
+    validating: "ValidatingGroup | None",
+    *,
+    boot: float,
+    wall: float,
+    gone: str,
 ) -> Why:
-    """Tell what is known about ``name``, in wire form and lower case."""
+    """Tell what is known about ``name``, in wire form and lower case; ``gone`` as in ``Outlook``."""
     text = to_text(name)
     failures = tuple(_told(trouble, text, boot, wall) for trouble in forwarder.troubles.of(name))
     decision = _decision(name, forwarder, boot)
@@ -148,6 +154,8 @@ def why(
         sentence, remedy = f"{text}: {decision}", None
     elif failures:
         sentence, remedy = f"{text}: {failures[0].sentence}", failures[0].remedy
+    elif gone:
+        sentence, remedy = reasons.when_offline(gone)
     elif held:
         sentence, remedy = f"{text} was answered: {', '.join(held)}", None
     else:
@@ -188,7 +196,10 @@ def _held(name: bytes, forwarder: Forwarder, boot: float) -> tuple[str, ...]:
         query = read_query(bytes(2) + b"\1\0\0\1" + bytes(6) + name + rrtype.to_bytes(2) + b"\0\1")
         if query is None:
             continue
-        entry = forwarder.cache.find(forwarder.cache.key(query), boot)
+        key = forwarder.cache.key(query)
+        entry = forwarder.cache.find(key, boot)
+        if entry is None:  # one of before a reload, that will be looked at again before it is given
+            entry = next((one for one in forwarder.cache.older(key) if boot < one.expires), None)
         if entry is not None and not entry.is_failure:
             signed = ", signed" if entry.secure else ""
             found.append(f"{type_text(rrtype)} ({rcode_text(entry.rcode)}{signed})")

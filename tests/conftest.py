@@ -6,13 +6,16 @@
 - With ``CI=true`` none of it is a skip: it is a failure, so that no machine looks green without the packages.
 - ``socket.getaddrinfo`` raises for every host that is not an IP literal: secdns is the resolver, so it must
   never need one, and no test may leave the machine.
+- A daemon started here opens its socket in a directory of the run's own.
 - Properties try the same 200 examples on every run; ``HYPOTHESIS_PROFILE=nightly`` tries 5,000 fresh ones.
   How long one takes is nobody's failure: machines are busy.
 """
 
 import ipaddress
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import Generator
 from typing import Any
 
@@ -61,11 +64,13 @@ def _refuse(host: object, *args: object) -> Any:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(program, package): skip unless this program is there")
     _patches.setattr(socket, "getaddrinfo", _getaddrinfo)
+    _patches.setenv("RUNTIME_DIRECTORY", tempfile.mkdtemp(prefix="secdns-test-"))  # never the machine's own
     for name in ("gethostbyname", "gethostbyname_ex", "gethostbyaddr"):
         _patches.setattr(socket, name, _refuse)
 
 
 def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["RUNTIME_DIRECTORY"], ignore_errors=True)
     _patches.undo()
 
 

@@ -13,6 +13,14 @@ from secdns.cli.exits import Exit
 COMPLETION = "_SECDNS_COMPLETE"  # set by what `_SECDNS_COMPLETE=bash_source secdns` prints
 
 
+_CONTROL = {
+    "not-allowed": Exit.NOT_PERMITTED,
+    "bad-request": Exit.USAGE,
+    "unknown-name": Exit.USAGE,
+    "internal": Exit.INTERNAL,
+}
+
+
 def run(args: list[str]) -> int:
     """Run one command and return its exit code; ``args`` are what follows the program's name.
 
@@ -57,6 +65,8 @@ def _exit_code(failure: errors.Error) -> Exit:
     match failure:
         case errors.ConfigError():
             return Exit.CONFIG
+        case errors.ControlError():
+            return _CONTROL.get(failure.code, Exit.UNAVAILABLE)
         case errors.ListenError() | errors.NotInForceError():
             return Exit.UNAVAILABLE
         case errors.NotPermittedError():

@@ -16,10 +16,10 @@ class Exit(IntEnum):
     BOGUS = 3  # signed, and the signatures do not fit
     NETWORK = 4  # no upstream answered
     USAGE = 64
-    UNAVAILABLE = 69  # an address cannot be listened on, names do not go through secdns, a check failed
+    UNAVAILABLE = 69  # no daemon, no address to listen on, names do not go through secdns, a check failed
     INTERNAL = 70
     CANNOT_WRITE = 73  # a file, or the system's settings
-    NOT_PERMITTED = 77  # it needs root
+    NOT_PERMITTED = 77  # it needs root, or rights over the daemon
     CONFIG = 78
     INTERRUPTED = 130
     BROKEN_PIPE = 141

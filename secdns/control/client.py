@@ -1,4 +1,8 @@
-"""Talk to the daemon: for commands and trays. Blocks; holds no DNS engine and loads no HTTP library."""
+"""Talk to the daemon: for commands and trays. Blocks; holds no DNS engine and loads no HTTP library.
+
+It asks by HTTP/1.0, so that a reply is a head and all that follows until the end: `http.client` would
+cost a command as much time as everything else it does.
+"""
 
 import json
 import os
@@ -6,9 +10,8 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 from urllib.parse import quote
 
 from secdns.control.schema import ROOT, Allowed, Flushed, Pause, Status, Upstreams, Why, from_json
@@ -16,6 +19,7 @@ from secdns.errors import ControlError
 
 TIMEOUT_S: Final = 5.0
 MAX_REPLY: Final = 1 << 22  # octets; no daemon of ours sends so much
+MAX_HEAD: Final = 1 << 14
 NOT_RUNNING: Final = "not-running"
 
 
@@ -71,9 +75,10 @@ class Client:
 
         ``path`` is "events" or "log?follow=1". It may wait for ever; the first comes at once.
         """
-        with self._asking("GET", path, None, timeout_s=None) as response:
+        with self._asking("GET", path, None) as (sock, reply):
+            sock.settimeout(None)
             name = ""
-            while line := response.readline(MAX_REPLY):
+            while line := reply.readline(MAX_REPLY):
                 key, _, text = line.decode("utf-8", "replace").rstrip("\n").partition(": ")
                 if key == "event":
                     name = text
@@ -90,32 +95,24 @@ class Client:
         return self._ask("POST", path, json.dumps(body).encode())
 
     def _ask(self, method: str, path: str, body: bytes | None) -> object:
-        with self._asking(method, path, body, timeout_s=self._timeout_s) as response:
-            value: object = json.loads(response.read(MAX_REPLY))
+        with self._asking(method, path, body) as (_, reply):
+            value: object = json.loads(reply.read(MAX_REPLY))
             return value
 
     @contextmanager
-    def _asking(
-        self, method: str, path: str, body: bytes | None, *, timeout_s: float | None
-    ) -> Iterator[HTTPResponse]:
-        connection = HTTPConnection("localhost", timeout=self._timeout_s)
-        connection.sock = self._connect()
-        try:
-            headers = {} if body is None else {"Content-Type": "application/json"}
-            connection.request(method, f"{ROOT}/{path}", body, headers)
-            opened = connection.sock
-            response = connection.getresponse()
-            if response.status != 200:
-                raise _error(response)
-            if timeout_s is None and opened is not None:
-                opened.settimeout(None)
-            yield response
-        except (OSError, HTTPException, ValueError) as error:
-            raise ControlError(
-                f"the daemon does not answer as it should: {error}", hint="see its log"
-            ) from error
-        finally:
-            connection.close()
+    def _asking(self, method: str, path: str, body: bytes | None) -> Iterator[tuple[socket.socket, BinaryIO]]:
+        """Send a request; give the connection and the body of the reply, which is at hand if it is 200."""
+        with self._connect() as sock, sock.makefile("rb") as reply:
+            try:
+                sock.sendall(_request(method, f"{ROOT}/{path}", body))
+                status = _read_head(reply)
+                if status != 200:
+                    raise _error(status, reply.read(MAX_REPLY))
+                yield sock, reply
+            except (OSError, ValueError) as error:
+                raise ControlError(
+                    f"the daemon does not answer as it should: {error}", hint="see its log"
+                ) from error
 
     def _connect(self) -> socket.socket:
         """Connect to the first daemon that listens."""
@@ -143,11 +140,36 @@ class _Lines:
     lines: tuple[str, ...]
 
 
-def _error(response: HTTPResponse) -> ControlError:
-    value = json.loads(response.read(MAX_REPLY))
+def _request(method: str, target: str, body: bytes | None) -> bytes:
+    head = f"{method} {target} HTTP/1.0\r\nHost: localhost\r\n"
+    if body is None:
+        return f"{head}\r\n".encode("ascii")
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return f"{head}\r\n".encode("ascii") + body
+
+
+def _read_head(reply: BinaryIO) -> int:
+    """Read up to the body; give the status.
+
+    Raises:
+        ValueError: this is no HTTP.
+    """
+    version, status, *_ = [*reply.readline(MAX_HEAD).split(None, 2), b"", b""]
+    if not version.startswith(b"HTTP/1.") or not status.isdigit():
+        raise ValueError("this is no HTTP")
+    left = MAX_HEAD
+    while (line := reply.readline(MAX_HEAD)) not in (b"\r\n", b"\n"):
+        left -= len(line)
+        if not line or left < 0:
+            raise ValueError("a head without an end")
+    return int(status)
+
+
+def _error(status: int, body: bytes) -> ControlError:
+    value = json.loads(body)
     told = value.get("error") if isinstance(value, dict) else None
     if not isinstance(told, dict):
-        return ControlError(f"the daemon answers with status {response.status}")
+        return ControlError(f"the daemon answers with status {status}")
     hint = told.get("hint")
     return ControlError(
         str(told.get("message")), hint=None if hint is None else str(hint), code=str(told.get("code"))

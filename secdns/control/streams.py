@@ -104,11 +104,11 @@ class Streams:
 
 def _parts(status: Status) -> dict[str, object]:
     """Give what is worth an event, by the name of the event."""
-    upstream = status.upstream
+    upstream, problem = status.upstream, status.problem
     return {
         "state": (status.state, status.sentence),
         "network": status.network,
         "upstream": (upstream.name, upstream.protocol, status.chosen),
         "pause": None if status.pause is None else status.pause.until,
-        "problem": status.problem,
+        "problem": None if problem is None else problem.sentence,  # the same once more is no news
     }

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from secdns.config import parse
+from secdns.daemon import Daemon
+from secdns.endpoint import Endpoint
 from secdns.testing import DEMO_ZONES, FakeUpstream, SignedZones, signed_demo_zones
 from tests.discovery.designating import designate
 from tests.endpoint.stamps import DOH, DOT, plain_stamp, stamp
+from tests.forwarder.stage import table
 from tests.transport.proxying import GoodProxy
 
 ROOT = {".": {"@": {"NS": "a.root.test."}}}
@@ -61,6 +65,7 @@ async def undesignating() -> AsyncIterator[FakeUpstream]:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty directory where secdns.toml is looked for, and nowhere else."""
     monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path
 
@@ -82,7 +87,24 @@ async def proxy() -> AsyncIterator[GoodProxy]:
 
 
 @pytest.fixture
+async def daemon(upstream: FakeUpstream, home: Path) -> AsyncIterator[Daemon]:
+    """A daemon with two upstreams that are one, and a resolver of its network; the commands find it."""
+    toml = '[dnssec]\nmode = "off"\n[server]\nlisten = ["127.0.0.1:0"]\n[log]\nnames = true\n'
+    plain = Endpoint("udp", "127.0.0.1", upstream.port("udp"), addresses=("127.0.0.1",))
+    started = Daemon(
+        parse(toml + table(upstream, "first") + table(upstream, "second"), "my.toml"),
+        hosts_file=None,
+        resolvers=lambda: (plain,),
+    )
+    started.listen()
+    started.open_control(home / "run" / "control.sock")
+    yield started
+    await started.stop()
+
+
+@pytest.fixture
 def world(
+    daemon: Daemon,
     upstream: FakeUpstream,
     signed: FakeUpstream,
     proxy: GoodProxy,
@@ -170,6 +192,9 @@ def world(
         "mispinned": str(mispinned),
         "anchor": f"--trust-anchor '{zones.trust_anchors()[0]}'",
         "home": str(home),
+        "nobody": f"--socket {home}/nobody.sock",
+        "daemon": f"@127.0.0.1:{daemon.bound[0].port}",
+        "daemon_port": str(daemon.bound[0].port),
         "first_is_down": str(first_is_down),
         "all_down": str(all_down),
         "broken": str(broken),
