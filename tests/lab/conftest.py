@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import servers
+from tests.lab import resolvers, servers
 from tests.lab.daemon import Daemon, complete
 from tests.lab.netns import Namespace, namespace
 from tests.lab.quic_servers import Caddy, caddy
 from tests.lab.servers import Authority, Certificates, Upstream
 
-TLS_UPSTREAMS = ("tls-unbound", "https-unbound", "tls-dnsdist", "https-dnsdist")
+IMPLEMENTATIONS = ("unbound", "dnsdist", "kresd", "bind")
+TLS_UPSTREAMS = tuple(f"{scheme}-{name}" for name in IMPLEMENTATIONS for scheme in ("tls", "https"))
 UPSTREAMS = (*TLS_UPSTREAMS, "h3-caddy")
 """Every encrypted upstream of the lab: scheme and implementation."""
 
@@ -44,6 +45,20 @@ def lab_unbound(lab_directory: Path, certificates: Certificates, authority: Auth
 def lab_dnsdist(lab_directory: Path, certificates: Certificates, lab_unbound: Upstream) -> Iterator[Upstream]:
     """dnsdist, with DoT and DoH, in front of Unbound."""
     with servers.dnsdist(lab_directory / "dnsdist", certificates, backend_port=lab_unbound.port) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def lab_kresd(lab_directory: Path, certificates: Certificates, authority: Authority) -> Iterator[Upstream]:
+    """Knot Resolver, with DoT and DoH, in front of the authority."""
+    with resolvers.knot_resolver(lab_directory / "kresd", certificates, authority.port) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def lab_bind(lab_directory: Path, certificates: Certificates, authority: Authority) -> Iterator[Upstream]:
+    """BIND, with DoT and DoH, in front of the authority."""
+    with resolvers.bind(lab_directory / "bind", certificates, authority.port) as started:
         yield started
 
 

@@ -22,6 +22,9 @@ pytestmark = pytest.mark.real
 SharedDaemons = Callable[[str], Daemon]
 UpstreamTable = Callable[[str], str]
 
+COUNTED = tuple(which for which in UPSTREAMS if not which.endswith(("-kresd", "-bind")))
+"""Upstreams behind which Unbound counts every query; the others have a cache of their own in between."""
+
 
 @pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.id)
 @pytest.mark.parametrize("which", UPSTREAMS)
@@ -98,7 +101,7 @@ def test_pipelined_tcp_queries_are_all_answered(
         assert responses[i][3] & 0x0F == 0
 
 
-@pytest.mark.parametrize("which", UPSTREAMS)
+@pytest.mark.parametrize("which", COUNTED)
 def test_second_answer_comes_from_the_cache(
     which: str, shared_daemons: SharedDaemons, lab_unbound: Upstream
 ) -> None:

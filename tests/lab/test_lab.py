@@ -6,6 +6,7 @@ What fails here is the lab's fault; what passes here and fails in ``test_interop
 import pytest
 
 from tests.lab.clients import CLIENTS, answer_octets, over_tcp, run_client
+from tests.lab.conftest import IMPLEMENTATIONS
 from tests.lab.servers import UPSTREAM_NAME, Authority, Upstream
 from tests.lab.zones import ITEMS, Item
 
@@ -26,7 +27,7 @@ def test_unbound_gives_what_the_zones_say(item: Item, lab_unbound: Upstream, aut
         assert want[1]
 
 
-@pytest.mark.parametrize("implementation", ["unbound", "dnsdist"])
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("scheme", ["tls", "https"])
 def test_upstream_answers_kdig_over_tls_and_https(
     scheme: str, implementation: str, request: pytest.FixtureRequest
@@ -42,6 +43,10 @@ def test_upstream_answers_kdig_over_tls_and_https(
     assert "192.0.2.1" in reply.rdata
 
 
-def test_questions_about_other_names_stay_on_this_machine(lab_unbound: Upstream) -> None:
-    assert run_client("dig", lab_unbound.port, "www.elsewhere.invalid.", "A").rcode == "NXDOMAIN"
-    assert run_client("dig", lab_unbound.port, "www.example.com.", "A").rcode == "NXDOMAIN"
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_questions_about_other_names_stay_on_this_machine(
+    implementation: str, request: pytest.FixtureRequest
+) -> None:
+    upstream: Upstream = request.getfixturevalue(f"lab_{implementation}")
+    assert run_client("dig", upstream.port, "www.elsewhere.invalid.", "A").rcode == "NXDOMAIN"
+    assert run_client("dig", upstream.port, "www.example.com.", "A").rcode == "NXDOMAIN"
