@@ -68,7 +68,8 @@ class Conversation:
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self._owner = owner
         self.told_limit_s: float | None = None  # how long the peer said that we may be quiet
-        self.quiet_s = 0.0  # how long we had been, with nothing owed, when the connection ended
+        self.unused_s = 0.0  # from the last answer to the end
+        self.quiet_s = 0.0  # the same, if nothing was owed
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = NEVER
         self._misses = 0
@@ -186,8 +187,9 @@ class Conversation:
         if self.error is not None:
             return self.error
         self.error = error
-        if self.answered and self.is_drained():
-            self.quiet_s = self.loop.time() - self._used_at
+        if self.answered:
+            self.unused_s = self.loop.time() - self._used_at
+            self.quiet_s = self.unused_s if self.is_drained() else 0.0
         for timer in (self._alarm, self._doubt_timer):
             if timer is not None:
                 timer.cancel()

@@ -15,7 +15,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from secdns.endpoint import Endpoint
 from secdns.errors import ConnectError, ConnectionLost, DeadlineExceeded, Overloaded, TransportError
 from secdns.transport import Facts, Lookup, Waiter
-from secdns.transport.conversation import Conversation, Owner, again
+from secdns.transport.conversation import QUIET_S, Conversation, Owner, again
 
 CONNECT_LIMIT_S: Final = 5.0  # one connect in all; nobody waits longer than his own deadline
 MIN_INTERVAL_S: Final = 0.05  # between two connects: 20 a second at most (fault F28)
@@ -123,8 +123,9 @@ class Link(Owner, Generic[C]):
         if connection.answered == 0:  # even if nothing was asked yet: who waits would dial it again at once
             self._failed(error)
         elif connection.was_cut_short and connection.answered <= MAX_QUOTA:
-            self.quota = connection.answered
-            self._quota_until = connection.loop.time() + QUOTA_LIFE_S
+            if connection.unused_s < QUIET_S:  # after a pause it was the pause, or a restart
+                self.quota = connection.answered
+                self._quota_until = connection.loop.time() + QUOTA_LIFE_S
         elif connection.quiet_s >= MIN_HABIT_S:
             last_s, self._closed_after_s = self._closed_after_s, connection.quiet_s
             shorter_s = min(connection.quiet_s, last_s)
