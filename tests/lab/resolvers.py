@@ -26,7 +26,10 @@ def knot_resolver(
     ready: Ready = answers_udp,
     prefix: Sequence[str] = (),
 ) -> Iterator[Upstream]:
-    """Run Knot Resolver as a forwarder to ``asked_port``. ``extra`` are lines of its configuration."""
+    """Run Knot Resolver as a forwarder to ``asked_port``. ``extra`` are lines of its configuration.
+
+    With ``policy.STUB`` in the place of ``FORWARD`` it would ask for no signatures, whoever wants them.
+    """
     program = find("kresd")
     directory.mkdir(parents=True, exist_ok=True)
     port, dot_port, doh_port = free_ports(3)
@@ -42,7 +45,7 @@ net.listen('127.0.0.1', {dot_port}, {{ kind = 'tls' }})
 net.listen('127.0.0.1', {doh_port}, {{ kind = 'doh2' }})
 net.tls('{certificates.chain}', '{certificates.key}')
 cache.open(10 * MB, 'lmdb://{directory}/cache')
-policy.add(policy.all(policy.STUB('127.0.0.1@{asked_port}')))
+policy.add(policy.all(policy.FORWARD('127.0.0.1@{asked_port}')))
 {extra}"""
     )
     argv = [program, "-n", "-c", str(config), str(directory)]

@@ -13,7 +13,7 @@ from tests.lab.daemon import Daemon, complete
 from tests.lab.dnssec import peers
 from tests.lab.dnssec.tree import Tree, build
 from tests.lab.programs import answers_udp
-from tests.lab.servers import Certificates, Upstream
+from tests.lab.servers import Authority, Certificates, Upstream
 
 LAME = "lame.test"
 """A zone whose master file is missing: its server answers SERVFAIL."""
@@ -26,6 +26,7 @@ class Lab:
     """``secdns`` has a daemon for each of ``SCHEMES``, the first trusts a DS, the second a DNSKEY."""
 
     tree: Tree
+    authority: Authority
     upstream: Upstream
     unbound_port: int
     anchor_file: Path
@@ -38,7 +39,8 @@ def signed_tree(lab_directory: Path) -> Tree:
     return build(lab_directory / "dnssec", int(time.time()))
 
 
-def _ready(port: int) -> servers.Check:
+def answers_for_test(port: int) -> servers.Check:
+    """Make the readiness check for a server of the signed tree, which has no ``example.test``."""
     return answers_udp(port, "test")
 
 
@@ -48,10 +50,14 @@ def lab(lab_directory: Path, certificates: Certificates, signed_tree: Tree) -> I
     directory = lab_directory / "dnssec"
     files = {**signed_tree.files, LAME: directory / "not-there.zone"}
     with ExitStack() as stack:
-        authority = stack.enter_context(servers.knot(directory / "knot", files, _ready))
+        authority = stack.enter_context(servers.knot(directory / "knot", files, answers_for_test))
         upstream = stack.enter_context(
             servers.unbound(
-                directory / "upstream", certificates, authority.port, stubs=list(files), ready=_ready
+                directory / "upstream",
+                certificates,
+                authority.port,
+                stubs=list(files),
+                ready=answers_for_test,
             )
         )
         unbound_port = stack.enter_context(
@@ -60,7 +66,7 @@ def lab(lab_directory: Path, certificates: Certificates, signed_tree: Tree) -> I
                 upstream.port,
                 [signed_tree.anchor_ds],
                 extra="  minimal-responses: yes\n",
-                ready=_ready,
+                ready=answers_for_test,
             )
         )
         anchor_file = directory / "anchor.conf"
@@ -74,6 +80,6 @@ def lab(lab_directory: Path, certificates: Certificates, signed_tree: Tree) -> I
             daemons[scheme] = Daemon(config)
             stack.callback(daemons[scheme].kill)
             daemons[scheme].wait_ready()
-        yield Lab(signed_tree, upstream, unbound_port, anchor_file, daemons)
+        yield Lab(signed_tree, authority, upstream, unbound_port, anchor_file, daemons)
         for daemon in daemons.values():
             daemon.stop()
