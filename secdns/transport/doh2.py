@@ -46,7 +46,7 @@ from secdns.transport.tls import Identity
 MAX_STREAMS: Final = 100  # in flight, whatever the server allows: Knot Resolver 5.6 allows 65,535, but puts
 # answers on the wrong streams when more than 32 KB of requests come at once; 100 ordinary ones have 16 KB
 ASSUMED_STREAMS: Final = 100  # until its SETTINGS say what it allows (RFC 9113 §6.5.2)
-MAX_QUEUED: Final = 400  # requests that wait for a stream (threat R7)
+MAX_QUEUED: Final = 256  # requests that wait for a stream (threat R7)
 MAX_INFORMATIONAL: Final = 8  # 1xx responses a stream (fact M14)
 MAX_FRAMES: Final = 64  # a stream, and one more for each 512 octets of body (fact M14)
 MAX_RESETS: Final = 100  # in RESET_WINDOW_S (threat E5)
