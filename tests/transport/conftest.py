@@ -36,6 +36,12 @@ async def nothing_is_left() -> AsyncIterator[None]:
 
 
 @pytest.fixture
+def one_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no connection be opened beside another because the machine is busy."""
+    monkeypatch.setattr("secdns.transport.quic_transport.SPILL_S", 5.0)
+
+
+@pytest.fixture
 async def up(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
     async with FakeUpstream(ZONE) as upstream:
         yield upstream

@@ -72,6 +72,7 @@ async def test_concurrent_exchanges_get_each_its_own_answer(
 
 
 @every_encrypted
+@pytest.mark.usefixtures("one_will_do")
 async def test_concurrent_exchanges_share_one_connection(scheme: str, up: FakeUpstream, reach: Reach) -> None:
     transport = reach(up.endpoint(scheme))
     for _ in range(2):

@@ -92,6 +92,7 @@ async def test_stream_of_the_server_ends_the_connection_9250_3_F29(
     assert await ask(transport, 2) == right_answer(2)
 
 
+@pytest.mark.usefixtures("one_will_do")
 async def test_answer_to_another_question_costs_its_own_stream_only_C3(
     up: FakeUpstream, reach: Reach
 ) -> None:

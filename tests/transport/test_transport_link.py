@@ -16,10 +16,8 @@ every_encrypted = pytest.mark.parametrize("scheme", ENCRYPTED)
 
 
 @every_encrypted
-async def test_many_queries_wait_for_one_connect_R9(
-    scheme: str, up: FakeUpstream, reach: Reach, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("secdns.transport.quic_transport.SPILL_S", 5.0)  # a busy machine needs no second one
+@pytest.mark.usefixtures("one_will_do")
+async def test_many_queries_wait_for_one_connect_R9(scheme: str, up: FakeUpstream, reach: Reach) -> None:
     transport = reach(up.endpoint(scheme))
     await asyncio.gather(*(ask(transport, number) for number in range(100)))
     assert up.connections[scheme] == 1
