@@ -16,7 +16,7 @@ Nothing happens while nothing happens: there is no timer but after news of the k
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +26,10 @@ from secdns.network.links import Link
 
 QUIET_S: Final = 0.1  # news comes in bursts: servers first, then domains …
 LATE_S: Final = 0.5  # … but a burst is not waited for longer than this
-SETTLED_S: Final = 2.0  # a DHCP client writes resolv.conf when the address is there, and nobody tells then
+GRACE_S: Final = 1.5  # for a service that does not answer any more, before what it said is forgotten
+SETTLED_S: Final = (
+    2.0  # longer than that; a DHCP client writes resolv.conf when the address is there, and nobody tells then
+)
 
 RESOLVED: Final = (
     "org.freedesktop.resolve1",
@@ -73,6 +76,8 @@ class Learner:
         self._files = FILES if files is None else files
         self._devices = devices
         self._bus = Bus((RESOLVED[:2], NETWORK_MANAGER[:2]), self.hear, address=bus_address)
+        self._said: dict[tuple[str, str, str], Mapping[str, object]] = {}
+        self._silent_since: dict[tuple[str, str, str], float] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._last_timer: asyncio.TimerHandle | None = None
@@ -141,8 +146,8 @@ class Learner:
                 self._changed()
 
     async def _find(self) -> tuple[Link, ...]:
-        resolved = await self._bus.properties(*RESOLVED) or {}
-        manager = await self._bus.properties(*NETWORK_MANAGER) or {}
+        resolved = await self._ask(RESOLVED)
+        manager = await self._ask(NETWORK_MANAGER)
         found = links.merge(
             links.from_resolved(resolved, _name_of, self._is_vpn),
             links.from_network_manager(manager.get("Configuration"), self._is_vpn),
@@ -150,6 +155,19 @@ class Learner:
         if found := _usable(found):
             return found
         return await asyncio.to_thread(self._find_in_files)
+
+    async def _ask(self, where: tuple[str, str, str]) -> Mapping[str, object]:
+        """Give what a service says, or said a moment ago: its restart must not cost a VPN its names."""
+        said = await self._bus.properties(*where)
+        now = self._loop.time()
+        if said is not None:
+            self._said[where] = said
+            self._silent_since.pop(where, None)
+            return said
+        if now - self._silent_since.setdefault(where, now) < GRACE_S:
+            return self._said.get(where, {})
+        self._said.pop(where, None)
+        return {}
 
     def _find_in_files(self) -> tuple[Link, ...]:
         if self._saved is not None and (found := _usable(links.from_lists(*self._saved()))):

@@ -157,6 +157,25 @@ async def test_service_that_comes_and_goes_is_noticed(address: str, learn: Learn
     await until(lambda: on.learner.links == ())
 
 
+async def test_service_that_is_restarted_costs_a_vpn_nothing_need6(
+    address: str, learn: Learn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "GRACE_S", 60.0)
+    says = resolved([(3, "10.8.0.1")], [(3, "corp.example", True)])
+    on = learn(bus_address=address)
+    async with service(address, RESOLVED, says):
+        await on.learner.learn()
+        before = on.learner.links
+        assert before
+    await on.learner.learn()
+    assert (on.learner.links, on.changes) == (before, 1)
+    async with service(address, RESOLVED, resolved([(3, "10.8.0.2")], [])):
+        await until(lambda: on.found["tun0"].resolvers == (("10.8.0.2", 53),))
+        assert on.changes == 2
+    monkeypatch.setattr(learning, "GRACE_S", 0.0)
+    await until(lambda: on.learner.links == ())
+
+
 async def test_bus_that_is_gone_is_noticed_and_opened_again(tmp_path: Path, learn: Learn) -> None:
     on = learn(bus_address=f"unix:path={tmp_path}/bus")
     for host in ("192.168.7.1", "192.168.7.2"):
