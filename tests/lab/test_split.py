@@ -12,7 +12,7 @@ from secdns.dns.edns import errors_of
 from secdns.iana import EDE, RCode
 from tests.lab import split
 from tests.lab.conftest import StartDaemon
-from tests.lab.split import COMPANY, LAN, ROUTER, VPN, Leaving, Services, dnsmasq, plain
+from tests.lab.split import COMPANY, LAN, LAPTOP, ROUTER, VPN, Leaving, Services, dnsmasq, plain
 from tests.lab.wire import CAFE, HOME, Asked, Client, Wire, address, wire
 from tests.network.system_bus import system_bus
 
@@ -254,6 +254,25 @@ def test_local_names_are_answered_where_nothing_leads_to_the_upstream(
         assert told(client.ask("h1.example.test")) == {EDE.NETWORK_ERROR}
         assert told(client.ask("h2.example.test")) == {EDE.NETWORK_ERROR}, "at once by now"
         assert address(client.ask("nas.lan")) == "192.168.7.20"
+
+
+def test_router_that_asks_us_in_turn_makes_no_storm_need6_t3(
+    laid: Wire, leaving: Leaving, serve: Serve, secdns_daemon: StartDaemon, tmp_path: Path
+) -> None:
+    serve(LAN)
+    server = f'[server]\nlisten = ["127.0.0.1:5300", "{LAPTOP}:5300"]\nacl = ["{ROUTER}/32"]\n'
+    daemon = secdns_daemon(server + laid.far.table("tls"), inside=laid.near)
+    with (
+        dnsmasq(laid, tmp_path, ROUTER, f"--server={LAPTOP}#5300"),
+        Client(laid.near, daemon.port) as client,
+    ):
+        leaving.take()
+        asked = client.ask("nas.lan")
+        assert address(asked) == f"RCODE {RCode.SERVFAIL}"
+        assert asked.took_s < 1.0 + LATE_S
+        assert {sent.name for sent in leaving.take() if sent.port == 53} == {"nas.lan."}
+        assert address(client.ask("h1.example.test")) == "192.0.2.2"
+    assert "nas.lan." not in laid.far.seen()["names"]
 
 
 def test_dead_resolver_of_the_network_costs_half_a_second_need8_t1(
