@@ -47,6 +47,7 @@ EXPIRES_SOON_DAYS: Final = 3  # certificates for six days exist, and are renewed
 _REFUSED_BY_DNSSEC: Final = range(EDE.DNSSEC_BOGUS, EDE.NSEC_MISSING + 1)
 _BLOCKED: Final = frozenset({EDE.BLOCKED, EDE.CENSORED, EDE.FILTERED, EDE.PROHIBITED})
 _START: Final = "start it: sudo systemctl start secdns, or sudo secdns run; its messages say what is wrong"
+_HANGS: Final = "it hangs or is just starting; if it stays so: sudo systemctl restart secdns"
 _CLOCK: Final = "set the clock, and have it kept right: sudo timedatectl set-ntp true"
 
 Reply = Answer | TransportError | None
@@ -141,8 +142,10 @@ def _listening(looks: Looks) -> Outcome:
         if each.error is None or (each.is_default and looks.nonces):
             continue
         server, holder = each.server, each.holder
-        if holder is None or holder.command == "secdns":
+        if holder is None:
             return failed(str(each.error), _START)
+        if holder.command == "secdns":
+            return failed(f"{each.error}, though it is there ({holder})", _HANGS)
         return failed(
             f"{server} is taken by {_title(holder)}, and secdns does not answer there",
             remedy(server.host, server.port, holder),
@@ -209,7 +212,7 @@ def _look_up(looks: Looks) -> Outcome:
 
 
 def _other_resolvers(looks: Looks) -> Outcome:
-    return _rivals(looks, is_ipv6=False, none="nobody else is asked")
+    return _rivals(looks, is_ipv6=False, none="nobody else is asked for names of the internet")
 
 
 def _ipv6_resolvers(looks: Looks) -> Outcome:
@@ -217,7 +220,7 @@ def _ipv6_resolvers(looks: Looks) -> Outcome:
     offered = [host for host in network if ":" in host and host not in looks.ours]
     none = "this network offers none"
     if offered:
-        none = f"this network offers {', '.join(offered)}, which is not asked"
+        none = f"this network offers {', '.join(offered)}, asked for its own names at most"
     return _rivals(looks, is_ipv6=True, none=none)
 
 

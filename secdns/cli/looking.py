@@ -148,8 +148,14 @@ def _daemon(
 
     Where no daemon is nothing is looked up: another resolver would hear of it, and nobody learn from it.
     """
-    looks.listening = listening = [_listening(address, nonce) for address in addresses]
-    there = next((each.server for each in listening if each.address is not None), None)
+    listening: dict[ListenAddress, Listening] = {}
+
+    def see(address: ListenAddress) -> None:
+        listening[address] = _listening(address, nonce)
+
+    at_once([partial(see, address) for address in addresses], deadline)
+    looks.listening = [listening[address] for address in addresses if address in listening]
+    there = next((each.server for each in looks.listening if each.address is not None), None)
     if there is None:
         return
 

@@ -108,7 +108,7 @@ def _configured_names(config: Config) -> Iterator[str]:
 
 def _public(looks: Looks) -> set[str]:
     """Give what everybody knows: the built-in upstreams, what is asked for by default, keys of ours."""
-    found = {GOOD, BOGUS, ZONE_TEXT}
+    found = {GOOD, BOGUS, ZONE_TEXT, "network"}  # the last is a word of [[route]]
     for provider in providers.PROVIDERS().values():
         found |= {provider.id, *provider.addresses}
         for endpoint in provider.endpoints.values():

@@ -14,7 +14,8 @@ from secdns.listener.holder import Holder
 class Known:
     """One program. It fits a holder of one of its ``units``, or whose command is one of ``commands``.
 
-    With both, both must fit. ``purpose`` is why it listens; ``remedy`` frees an address that it holds.
+    With both, both must fit. Of a process that we may not see no more is known than its user, which
+    is one of ``users`` then. ``purpose`` is why it listens; ``remedy`` frees an address that it holds.
     """
 
     title: str
@@ -22,9 +23,12 @@ class Known:
     remedy: str
     commands: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
 
     def fits(self, holder: Holder) -> bool:
         """Tell whether this is it."""
+        if holder.pid is None:
+            return holder.user in self.users
         return (not self.commands or holder.command in self.commands) and (
             not self.units or holder.unit in self.units
         )
@@ -52,6 +56,7 @@ KNOWN: Final = (
         "has this one: `sudo virsh net-destroy default`",
         commands=("dnsmasq",),
         units=("libvirtd.service", "virtnetworkd.service"),
+        users=("libvirt-dnsmasq",),
     ),
     Known(
         "systemd-resolved",
@@ -59,6 +64,7 @@ KNOWN: Final = (
         "set DNSStubListener=no and remove DNSStubListenerExtra= "
         "in /etc/systemd/resolved.conf, then `sudo systemctl restart systemd-resolved`",
         commands=("systemd-resolved",),
+        users=("systemd-resolve",),
     ),
     Known(
         "Podman's aardvark-dns",

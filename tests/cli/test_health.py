@@ -120,7 +120,7 @@ OFF_BY_MODE = config.parse('[dnssec]\nmode = "off"\n', "test")
             "listening", "fail", "127.0.0.1 is taken by libvirt's dnsmasq", id="somebody else's port"),
         pytest.param(
             {"listening": [Listening(HERE, error=DEAD, holder=Holder("root", 5, "secdns"))]},
-            "listening", "fail", "does not answer at", id="our own daemon hangs"),
+            "listening", "fail", "though it is there (secdns (pid 5))", id="our own daemon hangs"),
         pytest.param(
             {"listening": [Listening(HERE, NONCE), Listening(Server("::1"), error=DEAD, is_default=True)]},
             "listening", "pass", "answers at 127.0.0.1", id="a machine without IPv6"),
@@ -157,7 +157,7 @@ OFF_BY_MODE = config.parse('[dnssec]\nmode = "off"\n', "test")
         pytest.param(
             {"found": ["192.0.2.1"]}, "look-up", "fail", "another resolver answered", id="somebody else's"),
         pytest.param({"rivals": [FAR]}, "other-resolvers", "fail", "192.0.2.53 (/etc/resolv", id="a rival"),
-        pytest.param({"rivals": [FAR]}, "ipv6-resolvers", "pass", "fe80::1, which is not", id="by IPv4 only"),
+        pytest.param({"rivals": [FAR]}, "ipv6-resolvers", "pass", "fe80::1, asked for", id="by IPv4 only"),
         pytest.param({"rivals": [ROUTER]}, "ipv6-resolvers", "fail", "fe80::1 (link eth0", id="the router's"),
         pytest.param({"rivals": [ROUTER]}, "other-resolvers", "pass", "nobody", id="by IPv6 only"),
         pytest.param({"rivals": None}, "other-resolvers", "fail", "too long", id="rivals unknown"),

@@ -181,3 +181,12 @@ def test_everybody_on_the_port_is_given_once_with_the_address(proc: Proc) -> Non
 def test_dnsmasq_of_nobody_in_particular_is_not_taken_for_libvirts() -> None:
     assert known(Holder("root", 7, "dnsmasq", "dnsmasq.service")) is None
     assert known(Holder("root")) is None
+
+
+@pytest.mark.parametrize(
+    ("user", "title"), [("systemd-resolve", "systemd-resolved"), ("libvirt-dnsmasq", "libvirt's dnsmasq")]
+)
+def test_user_of_a_process_that_is_not_to_be_seen_tells_who_it_is(user: str, title: str) -> None:
+    found = known(Holder(user))
+    assert found is not None
+    assert found.title == title
