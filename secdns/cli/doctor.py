@@ -21,15 +21,16 @@ KEY_OCTETS = 16  # nobody tries all names with all keys
 def doctor(output: str | None, name: str | None, bogus: str | None, config_file: str | None) -> int:
     """Write what a person who helps you wants to know, without names and addresses of yours.
 
-    It has versions, the outcome of `secdns check`, who controls DNS, and the configuration. At its top
-    it says what is in it and what was hidden. It is sent to nobody.
+    It has versions, the outcome of `secdns check`, who controls DNS, the configuration, and the last
+    messages of the daemon. At its top it says what is in it and what was hidden. It is sent to nobody.
     """
     from secdns.cli.check import look
     from secdns.cli.health import judge
+    from secdns.cli.looking import recent_messages
     from secdns.cli.report import report, write_new
 
     looks = look(name, bogus, config_file)
-    text = report(looks, judge(looks), secrets.token_bytes(KEY_OCTETS))
+    text = report(looks, judge(looks), secrets.token_bytes(KEY_OCTETS), recent_messages())
     if output is None:
         for line in text.splitlines():
             terminal.out(line)

@@ -73,9 +73,10 @@ class Listening:
 class Looks:
     """All that was seen, filled in as it is found. None stands for what could not be found out in time.
 
-    ``found`` are the addresses that the system found for the nonce. ``good``, ``unchecked`` (the same
-    question with CD set) and ``bogus`` were asked of the daemon, ``upstream`` of the upstream itself, whose
-    name is ``upstream_name``. ``now`` is the wall clock's time.
+    ``found`` are the addresses that the system found for the nonce, ``domains`` what links claim for
+    their own servers. ``good``, ``unchecked`` (the same question with CD set) and ``bogus`` were asked of the
+    daemon, ``upstream`` of the upstream itself, whose name is ``upstream_name``. ``now`` is the wall
+    clock's time.
     """
 
     now: float = 0.0
@@ -86,6 +87,7 @@ class Looks:
     status: Status | SettingsError | None = None
     found: Sequence[str] | None = None
     rivals: Sequence[Rival] | None = None
+    domains: Sequence[str] = ()
     upstream: Reply = None
     upstream_name: str = ""
     good: Reply = None

@@ -30,6 +30,9 @@ from secdns.osdns.status import look
 
 PATIENCE_S: Final = 4.0  # for all of it; with starting and printing the command ends within 5 s
 DIRECT_S: Final = 1.5  # for the daemon on loopback to say that it is there
+MESSAGES_S: Final = 2.0  # for the journal, which may be large
+MESSAGES: Final = 80
+SERVICE: Final = "secdns.service"
 MARGIN_S: Final = 0.2  # that what has a deadline of its own ends before it is left behind
 
 
@@ -69,6 +72,7 @@ def look_around(
 
     def other_resolvers() -> None:
         looks.rivals = rivals.find(here, {address.host for address in addresses})
+        looks.domains = rivals.domains(here)
 
     def holders() -> None:
         looks.holders = find_holders(DNS_PORT)
@@ -84,6 +88,13 @@ def look_around(
         deadline,
     )
     return replace(looks, now=time.time())  # a copy: those left behind may still find something
+
+
+def recent_messages(patience_s: float = MESSAGES_S) -> list[str] | None:
+    """Give the last messages of the service, the oldest first; None if they cannot be read."""
+    argv = ("journalctl", f"--unit={SERVICE}", f"--lines={MESSAGES}", "--output=cat", "--no-pager", "--quiet")
+    printed = machine_with(time.monotonic() + patience_s).run(*argv)
+    return None if printed is None else printed.splitlines()[-MESSAGES:]
 
 
 def machines_config(config_file: str | None) -> tuple[Config | None, ConfigError | None]:

@@ -29,6 +29,8 @@ SYSTEM_PATHS: Final = (
     "/opt/secdns",
 )
 
+LIBRARIES: Final = "/site-packages/"
+
 _URL: Final = re.compile(r"\b([a-z][a-z0-9+]*)://([^\s\"'<>,;)]*)", re.I)
 _PATH: Final = re.compile(r"(?<![\w.:/\]…-])~?/[^\s\"'<>,;:()\[\]]+")
 _NAME: Final = re.compile(r"(?<![\w/.@-])(?:[\w\\*-]+\.)+[^\W\d][\w-]*\.?(?![\w/])")
@@ -96,7 +98,10 @@ class Mask:
         return f"{scheme}://{host.replace(bare, shown)}{port}" + (f"/path-{self._hash(path)}" if path else "")
 
     def path(self, text: str) -> str:
-        """Give the word for a path that is not one of every machine's."""
+        """Give the word for a path that is not one of every machine's; of one to a library its end stays."""
+        start, found, rest = text.partition(LIBRARIES)
+        if found:
+            return f"{self.path(start)}{found}{rest}"
         if any(text == start or text.startswith(f"{start}/") for start in SYSTEM_PATHS):
             return text
         return f"path-{self._hash(text)}"

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import pwd
+import re
 import socket
 import ssl
 import sys
@@ -34,6 +35,9 @@ MAX_LINES: Final = 300  # of a section; a configuration may have thousands of ov
 MAX_LINE: Final = 500  # characters
 FIRST_PERSON: Final = 1000  # UID_MIN of login.defs(5) everywhere
 
+_QUERY: Final = re.compile(r" in \d+\.\d ms$")  # a line of the query log, which may be of another day
+_QUOTED: Final = re.compile(r"'[^']*'")
+
 _KEPT: Final = frozenset(
     {
         "upstreams.strategy", "dnssec.mode", "dnssec.sha1", "cache.size_mb", "cache.serve_stale",
@@ -48,8 +52,16 @@ _MASKED: Final = frozenset(
 """Keys, or last words of keys, whose values are names, addresses and URLs."""
 
 
-def report(looks: Looks, outcomes: Sequence[tuple[Check, Outcome]], key: bytes) -> str:
-    """Give the whole report; ``key`` makes the words that stand for names, so it has to be a new one."""
+def report(
+    looks: Looks,
+    outcomes: Sequence[tuple[Check, Outcome]],
+    key: bytes,
+    messages: Sequence[str] | None = None,
+) -> str:
+    """Give the whole report; ``key`` makes the words that stand for names, so it has to be a new one.
+
+    ``messages`` are the daemon's last ones, None if they cannot be read.
+    """
     mask = Mask(key, public=_public(looks), words=own_words(looks))
     sections: tuple[tuple[str, Callable[[], Iterator[str]]], ...] = (
         # which program this is, on what: a bug is often known for one of them
@@ -60,6 +72,8 @@ def report(looks: Looks, outcomes: Sequence[tuple[Check, Outcome]], key: bytes) 
         ("The system's DNS", lambda: map(mask.text, _system(looks))),
         # what was decided, which explains much of the rest
         ("Configuration", lambda: _configuration(looks, mask)),
+        # what the daemon said of itself: the last, because it is long
+        ("Messages of the daemon", lambda: _messages(messages, mask)),
     )
     found = [*_head(looks)]
     for title, make in sections:
@@ -77,6 +91,7 @@ def own_words(looks: Looks) -> set[str]:
     with suppress(KeyError, OSError):  # a user without an entry in passwd
         found.add(getpass.getuser())
     found.update(holder.user for _, holder in looks.holders or () if _is_person(holder.user))
+    found.update(looks.domains)
     if isinstance(looks.status, Status):
         found.update(looks.status.network.search)
     if looks.config is not None:
@@ -121,8 +136,8 @@ def _public(looks: Looks) -> set[str]:
 def _head(looks: Looks) -> Iterator[str]:
     yield f"# secdns doctor, {shown(int(looks.now))}"
     yield ""
-    yield "In it: versions, what secdns check says, who controls DNS, the configuration."
-    yield "Not in it: names that were asked for, the log, keys, passwords, pins, files of certificates."
+    yield "In it: versions, what secdns check says, who controls DNS, the configuration, and what the"
+    yield "daemon said of late. Not in it: what was asked, passwords, pins, trust anchors, quoted words."
     yield "Hidden: each name, each address that is not of a built-in upstream, and each path of your own"
     yield "stands as a word such as name-1a2b3c4d: the same word for the same thing here, another in the"
     yield "next report. Which built-in upstream you use can be seen. Read it before you send it."
@@ -174,6 +189,17 @@ def _system(looks: Looks) -> Iterator[str]:
     yield from (f"- {sentence}" for sentence in status.trace)
     for host, holder in looks.holders or ():
         yield f"on port 53 of {host}: {holder}"
+
+
+def _messages(messages: Sequence[str] | None, mask: Mask) -> Iterator[str]:
+    """Give what the daemon said, without what it was asked and without what it quotes."""
+    if messages is None:
+        yield "they cannot be read here; as root, and where secdns is a service of systemd, they can"
+    elif not messages:
+        yield "there are none"
+    for line in messages or ():
+        if not _QUERY.search(line):
+            yield _QUOTED.sub("'...'", mask.text(line))
 
 
 def _configuration(looks: Looks, mask: Mask) -> Iterator[str]:

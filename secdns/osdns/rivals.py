@@ -51,6 +51,12 @@ def find(machine: Machine, ours: Collection[str]) -> tuple[Rival, ...]:
     return tuple(found.values())
 
 
+def domains(machine: Machine) -> tuple[str, ...]:
+    """Give the domains that links of systemd-resolved claim for their own servers, or append to names."""
+    claimed = _by_link(machine.run("resolvectl", "domain")).values()
+    return tuple(dict.fromkeys(text.removeprefix("~") for texts in claimed for text in texts))
+
+
 def _of_file(machine: Machine, *, has_resolved: bool) -> Iterator[Rival]:
     servers = read_resolv_conf(machine.text(RESOLV_CONF) or "").servers
     for server in servers[:GLIBC_SERVERS]:

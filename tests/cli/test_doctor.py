@@ -93,13 +93,36 @@ def test_nor_is_it_in_what_went_wrong_need37(wrong: dict[str, object]) -> None:
     assert [secret for secret in SECRETS if secret.lower() in text.lower()] == []
 
 
+def test_messages_of_the_daemon_lose_names_and_queries_and_keep_what_went_wrong_need37() -> None:
+    seen = replace(looks(), domains=("vpncorp", "lan.example"))
+    messages = [
+        "secdns: listening on 127.0.0.1:53",
+        "secdns: lan0 (10.9.0.1, fe80::77) claims lan.example and vpncorp",
+        "secdns: /etc/hosts:3: 'printer' is no address",
+        "secdns: printer A: NXDOMAIN in 0.1 ms",
+        "secdns: upstream alices-vps answers again",
+        '  File "/home/alice/venv/lib/python3.11/site-packages/secdns/daemon.py", line 12, in run',
+    ]
+    text = report(seen, judge(seen), b"k" * 16, messages).partition("## Messages of the daemon")[2]
+    assert [secret for secret in (*SECRETS, "vpncorp") if secret.lower() in text.lower()] == []
+    assert "secdns: listening on 127.0.0.1:53" in text
+    assert "/site-packages/secdns/daemon.py" in text
+    assert "NXDOMAIN" not in text
+
+
+@pytest.mark.parametrize(("messages", "want"), [(None, "they cannot be read here"), ([], "there are none")])
+def test_messages_that_are_not_there_are_told(messages: list[str] | None, want: str) -> None:
+    seen = looks()
+    assert want in report(seen, judge(seen), b"k" * 16, messages)
+
+
 def test_it_says_at_the_top_what_is_in_it_and_what_was_hidden() -> None:
     head, _, rest = written(looks()).partition("\n## ")
     assert head.startswith("# secdns doctor, 2026-")
     assert "In it: versions" in head
     assert "Hidden: each name" in head
     assert [part.partition("\n")[0] for part in ("\n## " + rest).split("\n## ")[1:]] == [
-        "Versions", "Checks", "The system's DNS", "Configuration",
+        "Versions", "Checks", "The system's DNS", "Configuration", "Messages of the daemon",
     ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from secdns.osdns import switch
 from secdns.osdns.machine import Ran
-from secdns.osdns.rivals import find
+from secdns.osdns.rivals import domains, find
 from tests.osdns.machines import MACHINES, US, World, make
 
 OURS = {"127.0.0.1", "::1"}
@@ -92,3 +92,10 @@ def test_stub_without_resolved_is_told(tmp_path: Path) -> None:
     world = make("resolved 252", tmp_path)
     world.programs.clear()
     assert rivals(world) == {"127.0.0.53": "/etc/resolv.conf"}
+
+
+def test_domains_of_links_are_told(tmp_path: Path) -> None:
+    world = make("resolved 252", tmp_path)
+    assert domains(world.machine()) == ("lan.example", "corp.example")
+    world.programs.clear()
+    assert domains(world.machine()) == ()
