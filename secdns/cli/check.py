@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # loaded when the command runs
 EPILOG = """\b
 configuration    this machine's configuration can be used
 listening        secdns answers where it should
+daemon           what it says of itself: its state, and what it asks in which way
 port-53          who else answers on port 53 of this machine, by name
 system-resolver  the system's settings name secdns, and still do
 look-up          a name that is looked up as programs do it arrives at secdns

@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from secdns import BUILT_AT
+from secdns import BUILT_AT, __version__
 from secdns.cli.answer import TRANSPORTS, Answer, ede_name, host_text, milliseconds
 from secdns.cli.asking import NoAnswer
 from secdns.cli.certificate import Certificate
 from secdns.cli.checks import Outcome, Result, failed, passed, skipped
 from secdns.config import Config
+from secdns.control.schema import State
+from secdns.control.schema import Status as DaemonStatus
 from secdns.dnssec.rrsig import Signature, read_signature
 from secdns.dnssec.times import ahead, shown, span
 from secdns.errors import (
@@ -74,15 +76,16 @@ class Looks:
     """All that was seen, filled in as it is found. None stands for what could not be found out in time.
 
     ``found`` are the addresses that the system found for the nonce, ``domains`` what links claim for
-    their own servers. ``good``, ``unchecked`` (the same question with CD set) and ``bogus`` were asked of the
-    daemon, ``upstream`` of the upstream itself, whose name is ``upstream_name``. ``now`` is the wall
-    clock's time.
+    their own servers, ``daemon`` is what it says of itself over its local API. ``good``, ``unchecked`` (the
+    same question with CD set) and ``bogus`` were asked of the daemon, ``upstream`` of the upstream
+    itself, whose name is ``upstream_name``. ``now`` is the wall clock's time.
     """
 
     now: float = 0.0
     config: Config | None = None
     config_error: ConfigError | None = None
     listening: Sequence[Listening] | None = None
+    daemon: DaemonStatus | None = None
     holders: Sequence[tuple[str, Holder]] | None = None
     status: Status | SettingsError | None = None
     found: Sequence[str] | None = None
@@ -154,6 +157,21 @@ def _listening(looks: Looks) -> Outcome:
         )
     where = [str(each.server) for each in looks.listening if each.address is not None]
     return passed(f"secdns answers at {' and '.join(where)}")
+
+
+def _daemon(looks: Looks) -> Outcome:
+    daemon = looks.daemon
+    if daemon is None:
+        return skipped("it says nothing over its local API")
+    if daemon.version != __version__:
+        return failed(
+            f"version {daemon.version} runs, this is {__version__}", "sudo systemctl restart secdns"
+        )
+    if daemon.state not in (State.SECURE, State.CHECKING):
+        remedy = "sudo secdns resume" if daemon.state is State.PAUSED else daemon.remedy
+        return failed(daemon.sentence, remedy or "secdns status tells more")
+    in_use = ", ".join(filter(None, (daemon.upstream.name, daemon.upstream.protocol, daemon.upstream.tls)))
+    return passed(f"{daemon.sentence} (in use: {in_use})")
 
 
 def _others_on_the_port(looks: Looks) -> Outcome:
@@ -297,7 +315,10 @@ def _dnssec_good(looks: Looks) -> Outcome:
     if reply is None:
         return _too_slow()
     if isinstance(reply, TransportError):
-        return failed(f"secdns gave no answer: {reply}", _START)
+        return failed(
+            f"secdns gave no answer in time ({reply}), so it waits for an upstream",
+            "secdns upstreams test tries every way to each; secdns use takes another",
+        )
     asked = host_text(reply.question.name)
     if reply.response.rcode != RCode.NOERROR:
         return failed(
@@ -372,6 +393,8 @@ CHECKS: Final = (
     Check("configuration", _configuration),
     # without it nothing below can be: the first cure to read
     Check("listening", _listening),
+    # what it does with names: it may be there and be paused, or be older than what is installed
+    Check("daemon", _daemon),
     # who else there is, by name: a person who reads on knows whom the lines below are about
     Check("port-53", _others_on_the_port),
     # what is set, by whom, and whether it is still as it was set

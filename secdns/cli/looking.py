@@ -18,8 +18,10 @@ from secdns import endpoint, paths
 from secdns.cli.asking import ask, ask_one
 from secdns.cli.health import Listening, Looks, Reply
 from secdns.config import Config, ListenAddress
+from secdns.control.client import Client
+from secdns.control.schema import Status as DaemonStatus
 from secdns.dns.message import Question
-from secdns.errors import ConfigError, NotInForceError, SettingsError, TransportError
+from secdns.errors import ConfigError, ControlError, NotInForceError, SettingsError, TransportError
 from secdns.iana import RRType
 from secdns.listener import is_loopback
 from secdns.listener.holder import Holder, find_holder, find_holders
@@ -167,13 +169,29 @@ def _daemon(
     at_once([partial(see, address) for address in addresses], deadline)
     looks.listening = [listening[address] for address in addresses if address in listening]
     there = next((each.server for each in looks.listening if each.address is not None), None)
-    if there is None:
-        return
 
     def look_up() -> None:
         looks.found = proof.look_up(nonce, deadline - time.monotonic())
 
-    at_once((lambda: asyncio.run(_questions(looks, there, names, deadline)), look_up), deadline)
+    def questions() -> None:
+        if there is not None:
+            asyncio.run(_questions(looks, there, names, deadline - MARGIN_S))
+        # last: then it knows what it asks in which way
+        looks.daemon = _control({str(address) for address in addresses})
+
+    at_once((questions, look_up) if there is not None else (questions,), deadline)
+
+
+def _control(listen: set[str]) -> DaemonStatus | None:
+    """Ask the daemon that listens at one of these addresses; another one of this user is not meant."""
+    for path in paths.control_sockets():
+        try:
+            status = Client([path], timeout_s=DIRECT_S).status()
+        except ControlError:
+            continue
+        if not listen.isdisjoint(status.listen):
+            return status
+    return None
 
 
 def _listening(address: ListenAddress, nonce: str) -> Listening:

@@ -14,6 +14,7 @@ import ssl
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -68,6 +69,8 @@ def report(
         ("Versions", _versions),
         # what is wrong, in our own words: most reports end here
         ("Checks", lambda: map(mask.text, check_lines(outcomes))),
+        # what the daemon says of itself, and has done since it started
+        ("The daemon", lambda: map(mask.text, _daemon(looks))),
         # who controls DNS here, and how we know
         ("The system's DNS", lambda: map(mask.text, _system(looks))),
         # what was decided, which explains much of the rest
@@ -92,6 +95,9 @@ def own_words(looks: Looks) -> set[str]:
         found.add(getpass.getuser())
     found.update(holder.user for _, holder in looks.holders or () if _is_person(holder.user))
     found.update(looks.domains)
+    if looks.daemon is not None:
+        problem = looks.daemon.problem
+        found |= {looks.daemon.upstream.name, (problem.name if problem else None) or ""}
     if isinstance(looks.status, Status):
         found.update(looks.status.network.search)
     if looks.config is not None:
@@ -173,6 +179,22 @@ def _version(library: str) -> str:
         return metadata.version(library)
     except metadata.PackageNotFoundError:
         return "(not installed)"
+
+
+def _daemon(looks: Looks) -> Iterator[str]:
+    """Give what it says over its local API, but for names."""
+    daemon = looks.daemon
+    if daemon is None:
+        yield "it says nothing over its local API"
+        return
+    yield f"version {daemon.version}, runs for {int(daemon.uptime_s)} s, {daemon.state}: {daemon.sentence}"
+    upstream = daemon.upstream
+    yield f"in use: {upstream.name}, {upstream.protocol}, {upstream.tls or 'TLS version unknown'}"
+    yield f"median of its answers: {upstream.p50_ms} ms, last failure: {upstream.last_failure}"
+    yield f"counters: {asdict(daemon.counters)}"
+    yield f"cache: {asdict(daemon.cache)}"
+    if daemon.problem is not None:
+        yield f"last problem, {shown(int(daemon.problem.at))}: {daemon.problem.sentence}"
 
 
 def _system(looks: Looks) -> Iterator[str]:

@@ -11,12 +11,13 @@ from secdns import config
 from secdns.__main__ import main
 from secdns.cli.health import Looks, judge
 from secdns.cli.report import MAX_LINE, MAX_LINES, report
+from secdns.control.schema import Problem
 from secdns.errors import ConfigError, ConnectError, SettingsError
 from secdns.listener.holder import Holder
 from secdns.osdns.plan import DNSSettings, Server
 from secdns.osdns.rivals import Rival
 from secdns.osdns.status import OVERRULED
-from tests.cli.test_health import NOW, good_looks, reply, status
+from tests.cli.test_health import NOW, daemon, good_looks, reply, status
 
 CONFIG = """
 [server]
@@ -63,6 +64,10 @@ def looks(text: str = CONFIG) -> Looks:
         rivals=[Rival("10.9.0.1", "link eth0 of systemd-resolved", "sudo resolvectl domain eth0 ''")],
         holders=[("192.168.7.1", Holder("carol", 7, "dnsmasq"))],
         upstream_name="alices-vps",
+        daemon=daemon(
+            upstream=replace(daemon().upstream, name="alices-vps", last_failure="10.1.2.3: refused"),
+            problem=Problem(NOW, "printer: its signature has expired", None, "printer"),
+        ),
         bogus=ConnectError("no connection to nasbox.homenet"),
     )
 
@@ -122,7 +127,7 @@ def test_it_says_at_the_top_what_is_in_it_and_what_was_hidden() -> None:
     assert "In it: versions" in head
     assert "Hidden: each name" in head
     assert [part.partition("\n")[0] for part in ("\n## " + rest).split("\n## ")[1:]] == [
-        "Versions", "Checks", "The system's DNS", "Configuration", "Messages of the daemon",
+        "Versions", "Checks", "The daemon", "The system's DNS", "Configuration", "Messages of the daemon",
     ]  # fmt: skip
 
 

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from secdns import BUILT_AT, config
+from secdns import BUILT_AT, __version__, config
 from secdns.cli.answer import Answer
 from secdns.cli.asking import NoAnswer
 from secdns.cli.certificate import Certificate
 from secdns.cli.checks import Outcome
 from secdns.cli.health import CHECKS, Listening, Looks, Reply, is_good, judge
+from secdns.control.schema import CacheInfo, Counters, State, UpstreamInfo
+from secdns.control.schema import Status as DaemonStatus
 from secdns.dns.edns import EDNS, extended_error
 from secdns.dns.message import Message, Question, Record
 from secdns.dns.name import from_text
@@ -68,6 +70,20 @@ def status(state: str = ON, **changes: object) -> Status:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
+def daemon(**changes: object) -> DaemonStatus:
+    upstream = UpstreamInfo(
+        name="quad9", url="https://dns.quad9.net/dns-query", protocol="DoH (HTTP/2)", health="well",
+        is_first=True, is_in_use=True, is_connected=True, is_configured=True, tls="TLSv1.3",
+    )  # fmt: skip
+    made = DaemonStatus(
+        version=__version__, pid=900, uptime_s=60.0, state=State.SECURE, sentence="names go to quad9",
+        remedy=None, upstream=upstream, chosen=None, strategy="ordered", dnssec="validate",
+        listen=("127.0.0.1:53",), configuration="defaults", may_change=False, is_strict=False,
+        counters=Counters(7, 1, 2, 3, 0, 0, {}), cache=CacheInfo(3, 1000, 1 << 25),
+    )  # fmt: skip
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
 def good_looks() -> Looks:
     """A machine on which nothing is wrong."""
     facts = Facts(tls_version="TLSv1.3", certificate=CERTIFICATE.der)
@@ -75,6 +91,7 @@ def good_looks() -> Looks:
         now=NOW,
         config=config.default(),
         listening=[Listening(HERE, NONCE)],
+        daemon=daemon(),
         holders=[("127.0.0.1", Holder("secdns", 900, "secdns"))],
         status=status(),
         found=[NONCE],
@@ -128,6 +145,16 @@ OFF_BY_MODE = config.parse('[dnssec]\nmode = "off"\n', "test")
             {"listening": [Listening(HERE, NONCE), Listening(Server("::1"), error=DEAD)]},
             "listening", "fail", "Connection refused", id="IPv6 that was asked for"),
         pytest.param({"listening": None}, "listening", "fail", "too long", id="nothing known of the daemon"),
+        pytest.param({"daemon": None}, "daemon", "skipped", "local API", id="an older daemon"),
+        pytest.param(
+            {"daemon": daemon(version="0.0.1")}, "daemon", "fail", "0.0.1 runs", id="not restarted"),
+        pytest.param(
+            {"daemon": daemon(state=State.PAUSED, sentence="paused")},
+            "daemon", "fail", "paused", id="paused"),
+        pytest.param(
+            {"daemon": daemon(state=State.OFFLINE, sentence="offline")}, "daemon", "fail", "offline",
+            id="offline"),
+        pytest.param({}, "daemon", "pass", "in use: quad9, DoH (HTTP/2), TLSv1.3", id="what is in use"),
         pytest.param(
             {"holders": [("127.0.0.53", RESOLVED), ("127.0.0.54", RESOLVED), ("192.168.122.1", LIBVIRT)]},
             "port-53", "pass",
@@ -184,6 +211,9 @@ OFF_BY_MODE = config.parse('[dnssec]\nmode = "off"\n', "test")
         pytest.param(
             {"good": reply("org", RCode.SERVFAIL, errors=[(EDE.SIGNATURE_EXPIRED, "expired")])},
             "dnssec-good", "fail", "SERVFAIL (expired)", id="a genuine name is refused"),
+        pytest.param(
+            {"good": DeadlineExceeded("no answer in time")},
+            "dnssec-good", "fail", "waits for an upstream", id="a silent upstream behind a good daemon"),
         pytest.param({"good": reply("org")}, "dnssec-good", "fail", "(AD)", id="nobody checks"),
         pytest.param({"config": OFF_BY_MODE}, "dnssec-good", "skipped", "dnssec.mode", id="off by mode"),
         pytest.param({"config": OFF_BY_MODE}, "dnssec-bogus", "skipped", "dnssec.mode", id="bogus, by mode"),

@@ -4,6 +4,7 @@ The machine is that of ``test_system_dns``: namespaces with their own /etc and a
 """
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -97,6 +98,7 @@ def test_all_is_well_after_on_need9(place: Place) -> None:
     checked = place.check()
     assert set(checked.results.values()) == {"pass"}, checked.texts
     assert checked.code == 0
+    assert "(in use: demo, DoT, TLSv1.3)" in checked.texts["daemon"]
     assert checked.texts["upstream"].startswith("demo answers in ")
     assert "DNS over TLS, TLSv1.3" in checked.texts["upstream"]
     assert checked.texts["certificate"].startswith("dns.test, from secdns testing CA, until ")
@@ -143,12 +145,25 @@ def test_bogus_name_that_is_accepted_is_told_need9(place: Place) -> None:
     assert "is answered all the same" in checked.texts["dnssec-bogus"]
 
 
+def test_upstream_that_falls_silent_is_told_in_time_need9(place: Place) -> None:
+    place.run()
+    place.resolv_conf("127.0.0.1")
+    place.upstream.process.send_signal(signal.SIGSTOP)
+    try:
+        checked = place.check()
+    finally:
+        place.upstream.process.send_signal(signal.SIGCONT)
+    assert {"upstream", "dnssec-good"} <= checked.failed
+    assert "upstream" in checked.texts["dnssec-good"]
+    assert (checked.results["listening"], checked.results["look-up"]) == ("pass", "pass")
+
+
 def test_upstream_that_is_down_is_told_need9(place: Place) -> None:
     place.run()
     place.resolv_conf("127.0.0.1")
     place.upstream.stop()
     checked = place.check()
-    assert checked.failed == {"upstream", "dnssec-good"}
+    assert checked.failed == {"daemon", "upstream", "dnssec-good"}
     assert "refused" in checked.texts["upstream"].lower()
     assert (checked.results["look-up"], checked.results["dnssec-bogus"]) == ("pass", "skipped")
 
