@@ -25,6 +25,7 @@ from secdns.control.schema import (
     Problem,
     State,
     Status,
+    Steps,
     UpstreamInfo,
     Upstreams,
     Why,
@@ -180,14 +181,15 @@ class Controls:
             self._end_pause("on request")
             self._program.reroute()
 
-    def flush(self, name: str | None) -> Flushed:
+    def flush(self, name: str | None) -> Steps[Flushed]:
         """Forget answers, with what follows from them."""
         wire = None if name is None else _name(name)
         if wire is None:
             self._program.forwarder.troubles.forget()
         if self._groups.validating is not None:
             self._groups.validating.forget()
-        return Flushed(self._program.cache.flush(wire))
+        dropped = yield from self._program.cache.flushing(wire)
+        return Flushed(dropped)
 
     def allow(self, name: str, for_s: int) -> Allowed:
         """Do not check signatures of ``name`` and below for so long."""

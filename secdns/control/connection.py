@@ -16,7 +16,7 @@ import h11
 from secdns import __version__
 from secdns.control.peers import Peer, peer_of
 from secdns.control.requests import Reply, Request, Stream, refusal, respond
-from secdns.control.schema import Daemon
+from secdns.control.schema import Daemon, Steps
 from secdns.control.streams import Streams
 from secdns.errors import ControlError
 
@@ -126,7 +126,20 @@ class Connection(asyncio.Protocol):
                 return
 
     def _respond(self, request: Request) -> None:
-        made = respond(request, self._host.daemon, self.may_change)
+        self._go_on(request, respond(request, self._host.daemon, self.may_change))
+
+    def _go_on(self, request: Request, steps: Steps[Reply | Stream]) -> None:
+        """Take the next step; whatever was begun is done, also for one who has gone away."""
+        try:
+            next(steps)
+        except StopIteration as end:
+            self._finish(request, end.value)
+        else:
+            self._loop.call_soon(self._go_on, request, steps)
+
+    def _finish(self, request: Request, made: Reply | Stream) -> None:
+        if self._transport.is_closing():
+            return
         if isinstance(made, Reply):
             self._reply(made)
         elif self._host.streams.is_full:

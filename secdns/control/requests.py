@@ -7,14 +7,24 @@ refused, as is one for another host (L2), although no browser speaks to Unix soc
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from secdns import __version__
 from secdns.control import durations, metrics
-from secdns.control.schema import ALLOW_S, CODES, PAUSE_S, ROOT, VERSION, Daemon, error_to_json, to_json
+from secdns.control.schema import (
+    ALLOW_S,
+    CODES,
+    PAUSE_S,
+    ROOT,
+    VERSION,
+    Daemon,
+    Steps,
+    error_to_json,
+    to_json,
+)
 from secdns.errors import ControlError
 from secdns.limit import Limit
 
@@ -59,15 +69,18 @@ class _Way:
     fields: tuple[str, ...] = ()
 
 
-def respond(request: Request, daemon: Daemon, may_change: bool) -> Reply | Stream:
-    """Do what is asked and give the reply, or the stream that is wanted. Raises nothing."""
+def respond(request: Request, daemon: Daemon, may_change: bool) -> Steps[Reply | Stream]:
+    """Do what is asked, in steps, and give the reply, or the stream that is wanted. Raises nothing."""
     try:
-        return _respond(request, daemon, may_change)
+        made = _respond(request, daemon, may_change)
+        if isinstance(made, Generator):
+            made = Reply(200, _dump((yield from made)))
     except ControlError as error:
         return refusal(error)
     except Exception:  # a bug of ours must cost one answer, not the program
         _LOG.exception("cannot do what the local API was asked for")
         return refusal(ControlError("internal error, see the daemon's log"))
+    return made
 
 
 def refusal(error: ControlError) -> Reply:
@@ -75,7 +88,7 @@ def refusal(error: ControlError) -> Reply:
     return Reply(CODES.get(error.code, 500), _dump(error_to_json(error)))
 
 
-def _respond(request: Request, daemon: Daemon, may_change: bool) -> Reply | Stream:
+def _respond(request: Request, daemon: Daemon, may_change: bool) -> Reply | Stream | Steps[object]:
     _check_origin(request.headers)
     target = urlsplit(request.target)
     path = unquote(target.path).rstrip("/") or "/"
@@ -99,7 +112,7 @@ def _respond(request: Request, daemon: Daemon, may_change: bool) -> Reply | Stre
             wanted = ", ".join(way.fields) or "none"
             raise _bad(f"unknown key {name[:40]!r} for {path}, known: {wanted}")
     made = way.do(daemon, given, may_change)
-    if isinstance(made, Reply) or made in ("events", "log"):
+    if isinstance(made, Reply | Generator) or made in ("events", "log"):
         return made
     return Reply(200, _dump(made))
 
@@ -183,8 +196,9 @@ def _resume(daemon: Daemon, given: Fields, may_change: bool) -> object:
     return _status(daemon, given, may_change)
 
 
-def _flush(daemon: Daemon, given: Fields, may_change: bool) -> object:
-    return to_json(daemon.flush(_text(given, "name")))
+def _flush(daemon: Daemon, given: Fields, may_change: bool) -> Steps[object]:
+    flushed = yield from daemon.flush(_text(given, "name"))
+    return to_json(flushed)
 
 
 def _why(daemon: Daemon, given: Fields, may_change: bool) -> object:

@@ -5,7 +5,7 @@ know, and takes a state that it does not know for trouble. Times at which someth
 since 1970, lengths of time are seconds (``_s``) or milliseconds (``_ms``).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from enum import StrEnum
 from typing import Any, Final, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
@@ -22,6 +22,11 @@ PAUSE_S: Final = Limit(300, 1, 86_400)
 ALLOW_S: Final = Limit(3600, 1, 7 * 86_400)
 
 Health = Literal["unknown", "well", "failing", "distrusted"]
+
+
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+"""Work in steps, between which others get a turn."""
 
 
 class State(StrEnum):
@@ -189,7 +194,7 @@ class Allowed:
 
 
 class Daemon(Protocol):
-    """What the server commands. Nothing here waits: each takes some milliseconds at most.
+    """What the server commands. Each takes some milliseconds at most, ``flush`` that for each step.
 
     What cannot be done raises ControlError with a code of ``CODES``, and nothing is changed then.
     """
@@ -209,7 +214,7 @@ class Daemon(Protocol):
     def resume(self) -> None:
         """End the pause, if there is one."""
 
-    def flush(self, name: str | None) -> Flushed:
+    def flush(self, name: str | None) -> Steps[Flushed]:
         """Forget answers: all, or those for ``name`` and below it."""
 
     def why(self, name: str) -> Why:
@@ -242,8 +247,6 @@ CODES: Final[dict[str, int]] = {
     "internal": 500,
     "too-many": 503,
 }
-
-T = TypeVar("T")
 
 
 def to_json(value: Any) -> Any:

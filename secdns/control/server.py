@@ -145,7 +145,9 @@ def _make_room(path: Path) -> None:
         ControlError: the directory or what is there is not to be trusted, or somebody listens.
         OSError: it cannot be done.
     """
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.chmod(0o755)  # whatever the umask says
     facts = path.parent.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid not in (0, os.geteuid()):
         raise ControlError(f"{path.parent} is not a directory of ours")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from secdns.cache import MAX_STALE, Cache, Entry, from_message
+from secdns.cache import FLUSH_STEP, MAX_STALE, Cache, Entry, from_message
 from secdns.dns.message import Message, Question
 from secdns.dns.name import ROOT, from_text
 from secdns.dns.peek import Query
@@ -411,3 +411,21 @@ def test_forgiveness_forgets_failures_and_retries_what_is_stale_at_once_F11() ->
     assert number_of(held(cache, query("good.test"), now=3.0)) == 1
     assert stale(cache, query("old.test"), now=3.0) is old
     assert old.retry_at <= 3.0
+
+
+@pytest.mark.parametrize("flushed", [None, "test"])
+def test_flush_of_much_goes_in_steps_between_which_others_get_their_answers(flushed: str | None) -> None:
+    cache = Cache(1 << 24)
+    count = 2 * FLUSH_STEP + 1
+    for number in range(count):
+        name = from_text(f"h{number}.d{number % 89}.test")
+        cache.store(name + b"\0\1\0\0\0", Entry(RCode.NOERROR, ttl_s=300), 1.0)
+    assert len(cache) == count
+    steps = cache.flushing(None if flushed is None else from_text(flushed))
+    taken = 0
+    for _ in steps:
+        taken += 1
+        cache.store(b"\4late\0\0\1\0\0\0", Entry(RCode.NOERROR, ttl_s=300), 1.0)
+    assert taken >= 2
+    assert cache.find(b"\4late\0\0\1\0\0\0", 2.0) is not None
+    assert cache.find(from_text("h1.d1.test") + b"\0\1\0\0\0", 2.0) is None

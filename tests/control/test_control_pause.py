@@ -1,16 +1,20 @@
 """A pause hands questions to the network's own resolver, and ends whatever happens."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
+from secdns.config import load
 from secdns.control.schema import State
+from secdns.daemon import Daemon
 from secdns.endpoint import Endpoint
 from secdns.errors import ControlError
 from secdns.iana import EDE
+from secdns.network.learning import Learner
+from secdns.network.links import Link
 from secdns.network.watch import Change
 from secdns.testing import FakeUpstream, ZoneData
 from tests.control.stage import LISTEN, UNCHECKED, Stage, address, running
@@ -186,3 +190,37 @@ async def test_resolver_that_is_silent_costs_a_servfail_and_no_way_around_it(
         await stage.api(stage.client.pause, 300)
         assert await answer(stage) == 5
         assert up.queries == []
+
+
+async def test_resolvers_are_those_that_were_learnt_of_the_link_also_after_a_restart(
+    up: FakeUpstream, plain: FakeUpstream, tmp_path: Path
+) -> None:
+    (tmp_path / "resolv.conf").write_text("")
+    learners: list[Learner] = []
+
+    def learner(changed: Callable[[], None]) -> Learner:
+        learners.append(Learner(changed, bus_address="unix:path=/nowhere", files=[tmp_path / "resolv.conf"]))
+        return learners[-1]
+
+    file = tmp_path / "secdns.toml"
+    file.write_text(UNCHECKED + LISTEN + table(up))
+    link = Link("", (("127.0.0.1", plain.port("udp")),))
+    for is_again in (False, True):
+        daemon = Daemon(load(file), hosts_file=None, state_dir=tmp_path / "state", learner=learner)
+        stage = Stage(daemon, tmp_path / "run" / "control.sock", file)
+        daemon.listen()
+        daemon.open_control(stage.path)
+        try:
+            if not is_again:
+                with pytest.raises(ControlError, match="it is not known which resolver"):
+                    await stage.api(stage.client.pause, 300)
+            else:  # it is not known yet: nothing is in plain
+                assert await answer(stage) == "192.0.2.2"
+            learners[-1].links = (link,)
+            daemon._links_changed()
+            if not is_again:
+                await stage.api(stage.client.pause, 300)
+            assert await answer(stage) == "10.9.9.9"
+            assert (await stage.api(stage.client.status)).state is State.PAUSED
+        finally:
+            await daemon.stop()
