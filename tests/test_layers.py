@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("listener",),
     ("readings",),
     ("controls",),
-    ("daemon", "testing"),
+    ("daemon", "testing", "tray"),
     ("cli",),
     ("__main__",),
 )
