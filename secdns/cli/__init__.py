@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dnssec": ("secdns.cli.dnssec", "Let a name through whose signatures do not fit, for a while."),
     "flush": ("secdns.cli.flush", "Forget answers that are held."),
     "log": ("secdns.cli.log", "Show what is asked, if you switched that on."),
+    "tray": ("secdns.cli.tray", "Show how secdns is as an icon in the panel, with a menu."),
     "query": ("secdns.cli.query", "Ask one question over an encrypted or plain transport."),
     "explain": ("secdns.cli.explain", "Show why a name is genuine, unsigned or refused (DNSSEC)."),
     "upstreams": ("secdns.cli.upstreams", "List the built-in upstreams and who runs them."),

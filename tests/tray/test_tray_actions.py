@@ -1,0 +1,171 @@
+"""What comes of a click, as words."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from secdns.control.client import Client
+from secdns.errors import ControlError
+from secdns.tray.actions import Outcome, as_line, check, perform, program, turn_off
+from secdns.tray.menu import PauseFor, Quit, SignIn, Use
+from tests.tray.fakes import FakeDaemon
+
+
+def no_browser(url: str) -> bool:
+    return False
+
+
+def test_what_shows_in_the_icon_needs_no_words(daemon: FakeDaemon) -> None:
+    assert perform(PauseFor(30), Client([daemon.path])) is None
+    assert perform(Use("mullvad"), Client([daemon.path])) is None
+    assert perform(Quit(), Client([daemon.path])) is None
+    assert daemon.posts == [("pause", {"for_s": 30}), ("use", {"upstream": "mullvad"})]
+
+
+def test_without_a_daemon_every_click_says_so(tmp_path: Path) -> None:
+    outcome = perform(PauseFor(30), Client([tmp_path / "none"]))
+    assert outcome == Outcome(
+        "That was not possible", "No daemon runs. Start it: secdns run, or as a service"
+    )
+
+
+ALL_WELL = Outcome("All is well", "Names on this machine go through secdns.")
+UNCHECKED = Outcome("Nothing could be checked", "Type into a terminal: secdns check")
+
+
+@pytest.mark.parametrize(
+    ("checks", "want"),
+    [
+        pytest.param([], ALL_WELL, id="none failed"),
+        pytest.param(
+            [{"name": "look-up", "result": "fail", "text": "look-ups go elsewhere", "hint": "turn it on"}],
+            Outcome("Something is not as it should be", "Look-ups go elsewhere. Turn it on"),
+            id="one failed",
+        ),
+        pytest.param(
+            [{"name": "a", "result": "fail", "text": "a\n", "hint": None}] * 3,
+            Outcome(
+                "Something is not as it should be",
+                r"a\010. 3 checks failed, see them all: secdns check",
+            ),
+            id="three failed",
+        ),
+        pytest.param([{"result": "fail"}], UNCHECKED, id="unreadable"),
+    ],
+)
+def test_check_now_says_what_failed_and_what_to_do(
+    checks: list[dict[str, object]], want: Outcome, tmp_path: Path
+) -> None:
+    told = [{"name": "clock", "result": "pass", "text": "it fits", "hint": None}, *checks]
+    (tmp_path / "told.json").write_text(json.dumps({"ok": not checks, "checks": told}))
+    assert check(["sh", "-c", f'[ "$*" = "check --json" ] && cat {tmp_path}/told.json', "secdns"]) == want
+
+
+def test_check_that_cannot_be_made_gives_the_command_to_type() -> None:
+    assert check(["/nonexistent/secdns"]) == UNCHECKED
+
+
+def test_sign_in_page_is_the_one_that_the_daemon_names(daemon: FakeDaemon) -> None:
+    opened: list[str] = []
+    daemon.portal = {"url": "http://192.0.2.1/login"}
+
+    def browse(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    assert perform(SignIn(), Client([daemon.path]), browse=browse) is None
+    assert (opened, daemon.posts) == (["http://192.0.2.1/login"], [("portal", {})])
+
+
+def test_sign_in_page_without_a_browser_is_named(daemon: FakeDaemon) -> None:
+    daemon.portal = {"url": "http://192.0.2.1/login"}
+    outcome = perform(SignIn(), Client([daemon.path]), browse=no_browser)
+    assert outcome == Outcome("No browser was found", "Open http://192.0.2.1/login")
+
+
+@pytest.mark.parametrize(
+    "portal",
+    [
+        pytest.param({"url": "file:///etc/passwd"}, id="file"),
+        pytest.param({"url": "-h"}, id="option"),
+        pytest.param({"url": "http://a/\u202e"}, id="bidi"),
+        pytest.param({"url": 1}, id="number"),
+        pytest.param({}, id="none"),
+        pytest.param(None, id="null"),
+    ],
+)
+def test_address_that_is_no_web_page_is_not_opened_l5(
+    daemon: FakeDaemon, portal: dict[str, object] | None
+) -> None:
+    opened: list[str] = []
+
+    def browse(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    daemon.portal = portal
+    outcome = perform(SignIn(), Client([daemon.path]), browse=browse)
+    assert outcome is not None
+    assert (outcome.title, opened) == ("That was not possible", [])
+
+
+@pytest.mark.parametrize(
+    ("code", "want"),
+    [
+        pytest.param(
+            0, Outcome("The old DNS settings are back", "Names no longer go through secdns."), id="ok"
+        ),
+        pytest.param(
+            126,
+            Outcome("Nothing was changed: not permitted", "Type into a terminal: sudo secdns system off"),
+            id="dismissed",
+        ),
+        pytest.param(
+            1,
+            Outcome(
+                "The old DNS settings are not back",
+                "Broken more. Type into a terminal: sudo secdns system off",
+            ),
+            id="failed",
+        ),
+    ],
+)
+def test_turning_off_goes_through_pkexec_and_says_what_came_of_it(
+    code: int, want: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "pkexec"
+    fake.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/args\nprintf "broken\\nmore\\n" >&2\nexit {code}\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert turn_off(["/usr/bin/secdns"]) == want
+    assert (tmp_path / "args").read_text() == "/usr/bin/secdns system off\n"
+
+
+def test_turning_off_without_pkexec_gives_the_command_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert turn_off(["secdns"]) == Outcome(
+        "This needs root's rights", "Type into a terminal: sudo secdns system off"
+    )
+
+
+def test_program_that_root_is_to_run_does_not_depend_on_the_folder() -> None:
+    assert Path(program()[0]).is_absolute()
+
+
+def test_refusal_has_the_daemons_words(daemon: FakeDaemon) -> None:
+    daemon.refusal = ControlError(
+        "[network] strict = true allows no pause", hint="to allow it: strict = false"
+    )
+    outcome = perform(PauseFor(30), Client([daemon.path]))
+    assert outcome is not None
+    assert outcome.text == "[network] strict = true allows no pause. To allow it: strict = false"
+
+
+def test_outcome_stands_in_the_menu_for_a_minute() -> None:
+    assert as_line(UNCHECKED, 59.0) == "Nothing could be checked. Type into a terminal: secdns check"
+    assert as_line(UNCHECKED, 61.0) is None
+    assert as_line(None, 0.0) is None

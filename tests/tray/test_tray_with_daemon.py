@@ -1,0 +1,69 @@
+"""The icon and a real daemon: what is clicked happens there, what happens there is shown."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from secdns.control.schema import State
+from secdns.testing import FakeUpstream
+from secdns.tray import app
+from tests.control.stage import address, running
+from tests.forwarder.stage import ZONES, table
+from tests.tray.panel import panel
+
+pytestmark = pytest.mark.needs("dbus-daemon", package="dbus-daemon")
+
+
+@pytest.fixture
+async def up() -> AsyncIterator[FakeUpstream]:
+    async with FakeUpstream(ZONES) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[FakeUpstream]:
+    async with FakeUpstream(ZONES) as upstream:
+        yield upstream
+
+
+async def test_clicked_upstream_is_the_one_that_is_asked_from_then_on(
+    bus: str, up: FakeUpstream, other: FakeUpstream, tmp_path: Path
+) -> None:
+    async with running(table(up) + table(other, "b"), tmp_path) as stage, panel(bus) as shown:
+        tray = app.Tray([stage.path], lambda words, hint: None)
+        await tray.open()
+        try:
+            await shown.shows("checking")
+            await stage.ask("h1.example.test")
+            await shown.shows("secure")
+            label = next(label for label in await shown.items() if label.startswith("b, DoT"))
+            await shown.click(label)
+
+            async def is_chosen() -> bool:
+                return (await stage.api(stage.client.status)).chosen == "b"
+
+            await shown.until(is_chosen)
+            assert address(await stage.ask("h2.example.test")) != 2
+            status = await stage.api(stage.client.status)
+            assert (status.upstream.name, status.state) == ("b", State.SECURE)
+
+            async def is_said() -> bool:
+                return any(label.startswith("Protected – b, DoT") for label in await shown.items())
+
+            await shown.until(is_said)
+        finally:
+            await tray.aclose()
+
+
+async def test_daemon_that_stops_is_seen_tray_t1(bus: str, up: FakeUpstream, tmp_path: Path) -> None:
+    async with panel(bus) as shown:
+        tray = app.Tray([tmp_path / "run" / "control.sock"], lambda words, hint: None)
+        async with running(table(up), tmp_path) as stage:
+            await tray.open()
+            await stage.ask("h1.example.test")
+            await shown.shows("secure")
+        async with asyncio.timeout(3):
+            await shown.shows("gone")
+        await tray.aclose()
