@@ -20,6 +20,7 @@ from secdns.control.schema import (
     Allowed,
     CacheInfo,
     Counters,
+    Explained,
     Flushed,
     Pause,
     Problem,
@@ -30,10 +31,12 @@ from secdns.control.schema import (
     Upstreams,
     Why,
 )
+from secdns.dns.message import Question
 from secdns.dns.name import from_text, to_text
 from secdns.endpoint import Endpoint
 from secdns.errors import ControlError, FormatError
 from secdns.forwarder import Forwarder
+from secdns.iana import RRType
 from secdns.listener import Responder
 from secdns.listener.query_log import QueryLog
 from secdns.network.clocks import Clocks
@@ -46,6 +49,9 @@ from secdns.upstream import Upstream
 from secdns.wishes import Keeper, Wishes
 
 MAX_RESOLVERS: Final = 3  # of the network's own that a pause asks, as the C library does
+
+MAX_EXPLAINING: Final = 2  # names at once: each may cost 40 questions and 48 checks of signatures
+_UNCHECKED: Final = 'no signatures are checked: [dnssec] mode = "off"'
 
 _LOG = logging.getLogger(__name__)
 
@@ -88,6 +94,7 @@ class Controls:
         self._resolvers = resolvers
         self._loop = asyncio.get_running_loop()
         self._wishes = Wishes()
+        self._explaining = 0
         self._pause_until = 0.0  # the cache's seconds, which count sleep
         self._timer: asyncio.Handle | None = None
         self._began = clocks.boot()
@@ -196,7 +203,7 @@ class Controls:
         wire = _name(name)
         validating = self._groups.validating
         if validating is None:
-            raise ControlError('no signatures are checked: [dnssec] mode = "off"', code="not-possible")
+            raise ControlError(_UNCHECKED, code="not-possible")
         if wire == b"\0":
             hint = '[dnssec] mode = "off" checks none at all'
             raise ControlError("the root is every name there is", hint=hint, code="bad-request")
@@ -267,6 +274,22 @@ class Controls:
             wall=self._clocks.wall(),
             gone=self._outlook.gone,
         )
+
+    async def explain(self, name: str, rrtype: str) -> Explained:
+        """Ask for ``name`` and check it anew."""
+        question = Question(_name(name), _rrtype(rrtype))
+        validating = self._groups.validating
+        if validating is None:
+            raise ControlError(_UNCHECKED, code="not-possible")
+        if self._explaining >= MAX_EXPLAINING:
+            raise ControlError("others are being explained already", code="too-many")
+        from secdns.explaining import explain  # seldom wanted
+
+        self._explaining += 1
+        try:
+            return await explain(question, validating)
+        finally:
+            self._explaining -= 1
 
     def log(self) -> tuple[str, ...]:
         """Give the last lines of the query log."""
@@ -388,3 +411,15 @@ def _name(text: str) -> bytes:
         return from_text(text).lower()
     except FormatError as error:
         raise ControlError(f"{reasons.clean(text)[:60]!r} is no name: {error}", code="bad-request") from error
+
+
+def _rrtype(text: str) -> int:
+    """Read the type that somebody gave.
+
+    Raises:
+        ControlError: it is none that has a name.
+    """
+    known = RRType.__members__.get(text.upper())
+    if known is None:
+        raise ControlError(f"{reasons.clean(text)[:20]!r} is no type of record", code="bad-request")
+    return known

@@ -16,7 +16,7 @@ from secdns.iana import RCode, RRType, rcode_text
 from secdns.transport import Facts
 
 if TYPE_CHECKING:  # loaded where an answer is judged
-    from secdns.cli.judging import Judged
+    from secdns.judging import Judged
 
 #: the names of the registry (RFC 8914 §5.2 and what was added since), by code
 EDE_NAMES = (

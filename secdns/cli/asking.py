@@ -28,9 +28,9 @@ from secdns.iana import RCode
 from secdns.transport import Transport, open_transport
 
 if TYPE_CHECKING:
-    from secdns.cli.judging import Judged
     from secdns.config import Config
     from secdns.dnssec.chain import Trust
+    from secdns.judging import Judged
 
 WAYS = "@tls://HOST, @https://HOST/dns-query, @udp://IP, @tcp://IP, @IP or @IP:PORT"
 OFFLINE_HINT = "is this machine online? To see secdns at work without internet: secdns demo"
@@ -236,7 +236,7 @@ async def _judge(
     An upstream that validates hides a bogus answer behind SERVFAIL, so that is asked for again
     with CD set.
     """
-    from secdns.cli.judging import judge
+    from secdns.judging import judge
 
     async def link(wanted: Question) -> Message | None:
         try:

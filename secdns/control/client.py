@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import quote
 
-from secdns.control.schema import ROOT, Allowed, Flushed, Pause, Status, Upstreams, Why, from_json
+from secdns.control.schema import ROOT, Allowed, Explained, Flushed, Pause, Status, Upstreams, Why, from_json
 from secdns.errors import ControlError
 
-TIMEOUT_S: Final = 5.0
+TIMEOUT_S: Final = 10.0
 MAX_REPLY: Final = 1 << 22  # octets; no daemon of ours sends so much
 MAX_HEAD: Final = 1 << 14
 NOT_RUNNING: Final = "not-running"
@@ -60,6 +60,10 @@ class Client:
     def why(self, name: str) -> Why:
         """Ask what is known about ``name``."""
         return from_json(Why, self.get(f"why?name={quote(name, safe='')}"))
+
+    def explain(self, name: str, rrtype: str = "A") -> Explained:
+        """Have ``name`` asked for and checked anew; takes some seconds at most."""
+        return from_json(Explained, self.get(f"explain?name={quote(name, safe='')}&type={rrtype}"))
 
     def allow(self, name: str, for_s: int) -> Allowed:
         """Have signatures of ``name`` and below not checked for so long."""

@@ -8,7 +8,8 @@ request: another one on a Unix socket costs nothing, and what is closed needs no
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Final, Protocol, cast
 
 import h11
@@ -62,6 +63,8 @@ class Connection(asyncio.Protocol):
         self._head: h11.Request | None = None
         self._body = bytearray()
         self._received = 0
+        self._waiting: asyncio.Task[Reply] | None = None
+        self._is_asked = False  # a whole request has come
         self._answered = False
         self._streaming = False
         self.may_change = False
@@ -79,7 +82,7 @@ class Connection(asyncio.Protocol):
             self._refuse("too many connections at once, try again in a moment", "too-many")
 
     def data_received(self, data: bytes) -> None:
-        if self._answered:  # of what comes too late or too much nothing is kept
+        if self._is_asked or self._answered:  # of what comes too late or too much nothing is kept
             return
         self._received += len(data)
         try:
@@ -98,6 +101,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._timer.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
         self._answered = True
         self._host.streams.drop(self)
         self._host.leave(self)
@@ -126,9 +131,10 @@ class Connection(asyncio.Protocol):
                 return
 
     def _respond(self, request: Request) -> None:
+        self._is_asked = True
         self._go_on(request, respond(request, self._host.daemon, self.may_change))
 
-    def _go_on(self, request: Request, steps: Steps[Reply | Stream]) -> None:
+    def _go_on(self, request: Request, steps: Steps[Reply | Stream | Coroutine[None, None, Reply]]) -> None:
         """Take the next step; whatever was begun is done, also for one who has gone away."""
         try:
             next(steps)
@@ -137,7 +143,11 @@ class Connection(asyncio.Protocol):
         else:
             self._loop.call_soon(self._go_on, request, steps)
 
-    def _finish(self, request: Request, made: Reply | Stream) -> None:
+    def _finish(self, request: Request, made: Reply | Stream | Coroutine[None, None, Reply]) -> None:
+        if isinstance(made, Coroutine):
+            self._waiting = self._loop.create_task(made)
+            self._waiting.add_done_callback(partial(self._waited, request))
+            return
         if self._transport.is_closing():
             return
         if isinstance(made, Reply):
@@ -148,6 +158,11 @@ class Connection(asyncio.Protocol):
             self._stream(made)
         if request.method == "POST":
             self._host.streams.look()
+
+    def _waited(self, request: Request, task: asyncio.Task[Reply]) -> None:
+        self._waiting = None
+        if not task.cancelled():
+            self._finish(request, task.result())
 
     # the reply
 

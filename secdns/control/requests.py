@@ -7,7 +7,7 @@ refused, as is one for another host (L2), although no browser speaks to Unix soc
 
 import json
 import logging
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -69,8 +69,13 @@ class _Way:
     fields: tuple[str, ...] = ()
 
 
-def respond(request: Request, daemon: Daemon, may_change: bool) -> Steps[Reply | Stream]:
-    """Do what is asked, in steps, and give the reply, or the stream that is wanted. Raises nothing."""
+def respond(
+    request: Request, daemon: Daemon, may_change: bool
+) -> Steps[Reply | Stream | Coroutine[None, None, Reply]]:
+    """Do what is asked, in steps, and give the reply, or the stream that is wanted. Raises nothing.
+
+    What has to wait for others gives a coroutine that gives the reply, and raises nothing.
+    """
     try:
         made = _respond(request, daemon, may_change)
         if isinstance(made, Generator):
@@ -80,7 +85,17 @@ def respond(request: Request, daemon: Daemon, may_change: bool) -> Steps[Reply |
     except Exception:  # a bug of ours must cost one answer, not the program
         _LOG.exception("cannot do what the local API was asked for")
         return refusal(ControlError("internal error, see the daemon's log"))
-    return made
+    return _reply_when(made) if isinstance(made, Coroutine) else made
+
+
+async def _reply_when(work: Coroutine[None, None, object]) -> Reply:
+    try:
+        return Reply(200, _dump(to_json(await work)))
+    except ControlError as error:
+        return refusal(error)
+    except Exception:  # as above
+        _LOG.exception("cannot do what the local API was asked for")
+        return refusal(ControlError("internal error, see the daemon's log"))
 
 
 def refusal(error: ControlError) -> Reply:
@@ -88,7 +103,9 @@ def refusal(error: ControlError) -> Reply:
     return Reply(CODES.get(error.code, 500), _dump(error_to_json(error)))
 
 
-def _respond(request: Request, daemon: Daemon, may_change: bool) -> Reply | Stream | Steps[object]:
+def _respond(
+    request: Request, daemon: Daemon, may_change: bool
+) -> Reply | Stream | Steps[object] | Coroutine[None, None, object]:
     _check_origin(request.headers)
     target = urlsplit(request.target)
     path = unquote(target.path).rstrip("/") or "/"
@@ -112,7 +129,7 @@ def _respond(request: Request, daemon: Daemon, may_change: bool) -> Reply | Stre
             wanted = ", ".join(way.fields) or "none"
             raise _bad(f"unknown key {name[:40]!r} for {path}, known: {wanted}")
     made = way.do(daemon, given, may_change)
-    if isinstance(made, Reply | Generator) or made in ("events", "log"):
+    if isinstance(made, Reply | Generator | Coroutine) or made in ("events", "log"):
         return made
     return Reply(200, _dump(made))
 
@@ -205,6 +222,10 @@ def _why(daemon: Daemon, given: Fields, may_change: bool) -> object:
     return to_json(daemon.why(_name(given)))
 
 
+def _explain(daemon: Daemon, given: Fields, may_change: bool) -> object:
+    return daemon.explain(_name(given), _text(given, "type") or "A")
+
+
 def _allow(daemon: Daemon, given: Fields, may_change: bool) -> object:
     return to_json(daemon.allow(_name(given), _seconds(given, ALLOW_S)))
 
@@ -236,6 +257,8 @@ WAYS: Final[dict[str, dict[str, _Way]]] = {
     f"{ROOT}/flush": {"POST": _Way(_flush, changes=True, fields=("name",))},
     # What others asked for is not everybody's business, and this tells of failures only they have met.
     f"{ROOT}/why": {"GET": _Way(_why, changes=True, fields=("name",))},
+    # It costs more than a question over DNS does, so it is not for everybody either.
+    f"{ROOT}/explain": {"GET": _Way(_explain, changes=True, fields=("name", "type"))},
     f"{ROOT}/dnssec/allow": {"POST": _Way(_allow, changes=True, fields=("name", "for", "for_s"))},
     f"{ROOT}/metrics": {"GET": _Way(_metrics, changes=False)},
     f"{ROOT}/events": {"GET": _Way(_events, changes=False)},

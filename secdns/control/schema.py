@@ -178,6 +178,32 @@ class Why:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One step: what was checked, what it is worth, why it is not worth more, and how deep it is."""
+
+    title: str
+    status: str
+    reason: str | None
+    details: tuple[str, ...]
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What an answer was worth when it was asked for and checked anew.
+
+    ``status`` is secure, insecure, bogus or indeterminate; ``steps`` lead from the trust anchor to the name.
+    """
+
+    name: str
+    rrtype: str
+    status: str
+    summary: str
+    remedy: str | None
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Flushed:
     """How many answers were dropped."""
 
@@ -219,6 +245,9 @@ class Daemon(Protocol):
 
     def why(self, name: str) -> Why:
         """Tell what is known about ``name``."""
+
+    async def explain(self, name: str, rrtype: str) -> Explained:
+        """Ask for ``name`` and check it anew, link by link; takes some seconds at most."""
 
     def allow(self, name: str, for_s: int) -> Allowed:
         """Do not check signatures of ``name`` and below for so long (RFC 7646)."""

@@ -62,6 +62,7 @@ for method, path, body in json.loads(sys.argv[2]):
         ("GET", "/v1/status", None),
         ("GET", "/v1/upstreams", None),
         ("GET", "/v1/why?name=example.test", None),
+        ("GET", "/v1/explain?name=example.test", None),
         ("GET", "/v1/log", None),
         ("POST", "/v1/use", '{"upstream":"a"}'),
         ("POST", "/v1/pause", "{}"),
@@ -329,6 +330,8 @@ async def test_listener_that_does_not_read_is_dropped_and_the_rest_bounded_L6(
         pytest.param(
             "POST", "/v1/dnssec/allow", b'{"name":"a.test"}', "not-possible", id="nothing is checked"
         ),
+        pytest.param("GET", "/v1/explain?name=a.test", None, "not-possible", id="nothing to explain"),
+        pytest.param("GET", "/v1/explain?name=a.test&type=%00", None, "bad-request", id="no such type"),
         pytest.param("GET", "/v1/log", None, "not-possible", id="no log"),
         pytest.param("GET", "/v1/log?follow=1", None, "not-possible", id="no log to follow"),
     ],

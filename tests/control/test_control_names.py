@@ -15,6 +15,7 @@ from secdns.testing.broken import expired
 from secdns.troubles import MAX_TROUBLES
 from tests.control.stage import UNCHECKED, Stage, address, running
 from tests.forwarder.stage import route, table
+from tests.loop import wait_until
 from tests.validation.stage import WWW, dnssec, make_zones
 
 
@@ -154,3 +155,36 @@ async def next_line(reader: asyncio.StreamReader) -> str:
         assert line
         if line.startswith(b"data: "):
             return str(json.loads(line[6:])["line"])
+
+
+async def test_explain_asks_anew_and_shows_every_step_need7(
+    signed: FakeUpstream, zones: SignedZones, tmp_path: Path
+) -> None:
+    async with running(table(signed), tmp_path, dnssec=dnssec(zones)) as stage:
+        good = await stage.api(stage.client.explain, "m.secure.test")
+        assert (good.name, good.rrtype, good.status, good.remedy) == ("m.secure.test.", "A", "secure", None)
+        assert [step.title for step in good.steps][-1] == "m.secure.test. A"
+        bad = await stage.api(stage.client.explain, WWW)
+        assert bad.status == "bogus"
+        assert bad.steps[-1].reason is not None
+        assert "expired" in bad.steps[-1].reason
+        with pytest.raises(ControlError, match="'NONSENSE' is no type"):
+            await stage.api(stage.client.explain, WWW, "NONSENSE")
+        signed.faults.close_mid = "rst"
+        with pytest.raises(ControlError, match="no upstream gives a usable answer"):
+            await stage.api(stage.client.explain, "h1.secure.test")
+
+
+async def test_who_leaves_while_a_name_is_explained_leaves_nothing_behind(
+    signed: FakeUpstream, zones: SignedZones, tmp_path: Path
+) -> None:
+    async with running(table(signed), tmp_path, dnssec=dnssec(zones)) as stage:
+        await stage.http("GET", "/v1")
+        signed.faults.hold = True
+        _, writer = await asyncio.open_unix_connection(stage.path)
+        writer.write(b"GET /v1/explain?name=m.secure.test HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await signed.wait_queries(1)
+        assert stage.daemon.controls._explaining == 1
+        writer.close()
+        await wait_until(lambda: stage.daemon.controls._explaining == 0)
+        signed.release()

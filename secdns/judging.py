@@ -1,4 +1,4 @@
-"""Judge an answer without a daemon: the pure validator, driven over one transport."""
+"""Judge one answer by itself, with every step on show: the pure validator, driven by whoever can ask."""
 
 import asyncio
 import time
@@ -32,6 +32,8 @@ async def judge(question: Question, response: Message, ask: Ask, trust: Trust) -
         batch = next(steps)
         while True:
             asked = [ask(Question(wanted.name, wanted.rrtype)) for wanted in batch]
+            if not asked:  # a turn for others
+                await asyncio.sleep(0)
             batch = steps.send(tuple(await asyncio.gather(*asked)))
     except StopIteration as end:
         return Judged(end.value, tuple(trail), wall)
