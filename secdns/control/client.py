@@ -122,6 +122,9 @@ class Client:
         """Connect to the first daemon that listens."""
         last: OSError | None = None
         for path in self._paths:
+            if not _is_sound(path):
+                last = PermissionError(0, f"others can put a socket of theirs at {path}")
+                continue
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             sock.settimeout(self._timeout_s)
             try:
@@ -142,6 +145,21 @@ class Client:
 @dataclass(frozen=True, slots=True)
 class _Lines:
     lines: tuple[str, ...]
+
+
+def _is_sound(path: Path) -> bool:
+    """Tell whether nobody but root, this user or a service of the machine can have put a socket there.
+
+    Where a user has no runtime directory of their own it is in one that all can write to, and somebody
+    else may have been first: what they say must not be taken for the daemon's word.
+    """
+    try:
+        facts, above = path.parent.stat(), path.parent.parent.stat()
+    except OSError:
+        return True  # nothing is there, which connecting says better
+    if facts.st_uid in (0, os.geteuid()):
+        return not facts.st_mode & 0o002
+    return above.st_uid == 0 and not above.st_mode & 0o022  # as /run/secdns, which systemd has made
 
 
 def _request(method: str, target: str, body: bytes | None) -> bytes:

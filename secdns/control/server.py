@@ -153,6 +153,10 @@ def _make_room(path: Path) -> None:
         raise ControlError(f"{path.parent} is not a directory of ours")
     if facts.st_mode & 0o022 and not facts.st_mode & stat.S_ISVTX:
         raise ControlError(f"{path.parent} can be written by others", hint=f"chmod go-w {path.parent}")
+    for above in path.parent.parents:
+        facts = above.stat()
+        if facts.st_uid not in (0, os.geteuid()) or facts.st_mode & (0o002 | stat.S_ISVTX) == 0o002:
+            raise ControlError(f"{above} is in the hands of others, so {path} would be as well")
     try:
         facts = path.lstat()
     except FileNotFoundError:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from secdns.control import connection, server
+from secdns.control.client import Client
 from secdns.control.connection import MAX_BODY, MAX_HEAD, PATIENCE_S
 from secdns.control.peers import Peer, Rights, peer_of, rights
 from secdns.control.server import MAX_CONNECTIONS, MAX_OF_OTHERS, open_socket
@@ -391,6 +392,29 @@ def test_directory_that_is_not_safe_is_refused_L1(prepare: object, want: str, tm
     prepare(run)  # type: ignore[operator]
     with pytest.raises(ControlError, match=want):
         open_socket(run / "control.sock")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs: root, to give files to others")
+def test_directory_in_the_hands_of_others_is_refused_by_both_sides_L1(open_dir: Path) -> None:
+    theirs = open_dir / "theirs"
+    (theirs / "run").mkdir(parents=True)
+    path = theirs / "run" / "control.sock"
+    open_socket(path).close()
+    client = Client([path])
+    with pytest.raises(ControlError, match="no daemon runs"):
+        client.status()
+    os.chown(theirs, 65534, 65534)
+    os.chown(theirs / "run", 65534, 65534)
+    with pytest.raises(ControlError, match="others can put a socket of theirs"):
+        client.status()
+    os.chown(theirs / "run", 0, 0)
+    with pytest.raises(ControlError, match="in the hands of others"):
+        open_socket(path)
+    service = open_dir / "secdns"  # as systemd makes it in /run
+    service.mkdir()
+    os.chown(service, 998, 998)
+    with pytest.raises(ControlError, match="no daemon runs"):
+        Client([service / "control.sock"]).status()
 
 
 async def test_daemon_without_a_socket_answers_and_warns(
