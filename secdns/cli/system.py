@@ -14,6 +14,7 @@ from secdns.cli.exits import Exit
 from secdns.errors import NotInForceError, NotPermittedError, SettingsError
 
 WAIT_S = 1.0  # between two looks for a network
+AGAIN_S = (2.0, 5.0, 15.0)  # before the service's second, third and fourth try
 # Documentation addresses (RFC 5737, RFC 3849): a way to them is a way to everywhere. Nothing is sent.
 ELSEWHERE = ("192.0.2.1", "2001:db8::1")
 
@@ -51,11 +52,35 @@ def on(config_file: str | None, dry_run: bool, if_wanted: bool) -> int:
     It stays so until `secdns system off`: where secdns runs as a service, every start of it
     sets it again.
     """
+    machine = this_machine()
+    if if_wanted:
+        return turn_on_again(machine, config_file)
+    return _turn_on(machine, config_file, dry_run=dry_run)
+
+
+def turn_on_again(machine: "Machine", config_file: str | None) -> int:
+    """Turn on what was on before the service stopped, as soon as there is a network.
+
+    It is tried a few times: right after the start of a machine, others are still at work on DNS.
+    """
+    for pause_s in (*AGAIN_S, None):
+        if not is_wanted_with_a_network(machine):
+            break
+        try:
+            return _turn_on(machine, config_file, if_wanted=True)
+        except SettingsError as error:
+            if pause_s is None or isinstance(error, NotPermittedError):
+                raise
+            terminal.explain(error, goes_on=True)
+            machine.pause(pause_s)
+    return Exit.OK
+
+
+def _turn_on(
+    machine: "Machine", config_file: str | None, *, dry_run: bool = False, if_wanted: bool = False
+) -> int:
     from secdns.osdns import journal, proof, switch, wish
 
-    machine = this_machine()
-    if if_wanted and not is_wanted_with_a_network(machine):
-        return Exit.OK
     settings = wanted_settings(config_file)
     earlier = next((record for _, record in journal.found(machine)), None)
     prospect = switch.prospect(machine, settings, sys.platform, earlier)
@@ -73,7 +98,10 @@ def on(config_file: str | None, dry_run: bool, if_wanted: bool) -> int:
         lambda: proof.why_not(settings.servers, proof.look_up),
         platform=sys.platform,
         now=int(time.time()),
+        if_wanted=if_wanted,
     )
+    if if_wanted and not wish.is_there(machine):
+        return Exit.OK
     terminal.out("on: a name that was looked up as programs do it has arrived at secdns")
     try:
         wish.note(machine)

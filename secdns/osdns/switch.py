@@ -20,6 +20,9 @@ from secdns.osdns.plan import Backend, DNSSettings, Plan, Run, Write, is_ours, r
 
 WATCH_S = 2.0  # how long another program may take to write its file after it was told
 WATCH_STEP_S = 0.05
+# For another of us to end: a proof that fails takes 15 s, and what restores must not be turned away.
+LOCK_S = 40.0
+LOCK_STEP_S = 0.1
 
 Prove = Callable[[], str | None]
 """Prove that names go through secdns; gives the reason if they do not."""
@@ -68,10 +71,19 @@ def prospect(
     return Prospect(detection, backends, plans, settings, original)
 
 
-def turn_on(machine: Machine, settings: DNSSettings, prove: Prove, *, platform: str, now: int) -> bool:
+def turn_on(
+    machine: Machine,
+    settings: DNSSettings,
+    prove: Prove,
+    *,
+    platform: str,
+    now: int,
+    if_wanted: bool = False,
+) -> bool:
     """Make ``settings`` the system's, and prove that they are; False if they were in force already.
 
-    ``now`` is in seconds since 1970. If it fails everything is as it was before, unless the message
+    ``now`` is in seconds since 1970. With ``if_wanted`` nothing is done, and False given, if somebody
+    has turned it off meanwhile. If it fails everything is as it was before, unless the message
     says otherwise.
 
     Raises:
@@ -80,6 +92,8 @@ def turn_on(machine: Machine, settings: DNSSettings, prove: Prove, *, platform: 
         SettingsError: it cannot be done, the reason and the remedy are given.
     """
     with _alone(machine):
+        if if_wanted and not wish.is_there(machine):
+            return False
         earlier = [each for _, each in journal.found(machine)]
         if len(earlier) == 1:
             again = prospect(machine, settings, platform, earlier[0])
@@ -172,16 +186,25 @@ def _alone(machine: Machine) -> Iterator[None]:
     lock = str(PurePosixPath(journal.place(volatile=True)).with_name("lock"))
     try:
         journal.make_home(machine, lock)
-        held = machine.lock(lock)
-        with held as mine:
-            if not mine:
-                raise SettingsError(
-                    "another `secdns system` or `secdns rescue` is at work: nothing was changed",
-                    hint="wait for it to end, then look: secdns system status",
-                )
+        with _locked(machine, lock):
             yield
     except OSError as error:
         raise explained(error) from error
+
+
+@contextlib.contextmanager
+def _locked(machine: Machine, lock: str) -> Iterator[None]:
+    """Hold the lock, and wait for it before."""
+    for _ in range(int(LOCK_S / LOCK_STEP_S)):
+        with machine.lock(lock) as mine:
+            if mine:
+                yield
+                return
+        machine.pause(LOCK_STEP_S)
+    raise SettingsError(
+        "another `secdns system` or `secdns rescue` is at work: nothing was changed",
+        hint="wait for it to end, then look: secdns system status",
+    )
 
 
 def _begin(machine: Machine, wanted: Prospect, now: int) -> None:

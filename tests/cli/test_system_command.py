@@ -12,9 +12,10 @@ import pytest
 from secdns import config as configuration
 from secdns.__main__ import main
 from secdns.cli.rescue import rescue
-from secdns.cli.system import wanted_settings
+from secdns.cli.system import is_wanted_with_a_network, wanted_settings
 from secdns.config import ListenAddress
-from secdns.osdns import proof
+from secdns.network.ways import Way
+from secdns.osdns import proof, switch, wish
 from secdns.osdns.machine import Machine
 from secdns.osdns.plan import Server
 from tests.fixtures import listening
@@ -84,6 +85,78 @@ async def test_on_says_what_it_changes_proves_it_and_off_gives_back(
     assert world.state() == before
     assert await run("system", "off") == 0
     assert "has changed nothing here" in capsys.readouterr().out
+
+
+async def test_service_turns_on_what_was_on_before_and_nothing_else(
+    use: Use,
+    config: str,
+    listening: Server,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = use("resolved 252")
+    monkeypatch.setattr(proof, "look_up", look_up_of(world, listening))
+    monkeypatch.setattr("secdns.cli.system.ELSEWHERE", ("127.0.0.1",))
+    before = world.state()
+    assert await run("system", "on", "--if-wanted", "--config", config) == 0
+    assert (capsys.readouterr().out, world.state()) == ("", before)
+    assert await run("system", "on", "--config", config) == 0
+    on = world.state()
+    switch.turn_off(world.machine(), for_now=True)
+    assert world.state() == before
+    assert await run("system", "on", "--if-wanted", "--config", config) == 0
+    assert world.state() == on
+    assert await run("system", "off") == 0
+    assert await run("system", "on", "--if-wanted", "--config", config) == 0
+    assert world.state() == before
+
+
+async def test_service_waits_for_a_network_as_long_as_it_is_wanted(
+    use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = use("resolved 252")
+    ways = iter([None, None, Way("192.0.2.7")])
+    monkeypatch.setattr("secdns.cli.system.ELSEWHERE", ("192.0.2.1",))
+    monkeypatch.setattr("secdns.network.ways.by_socket", lambda address: next(ways))
+    wish.note(world.machine())
+    assert is_wanted_with_a_network(world.machine()) is True
+    assert list(ways) == []
+    monkeypatch.setattr("secdns.network.ways.by_socket", lambda address: wish.forget(world.machine()))
+    assert is_wanted_with_a_network(world.machine()) is False
+
+
+async def test_service_tries_again_and_then_says_why_not(
+    use: Use, config: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = use("resolved 252")
+    before = world.state()
+    monkeypatch.setattr(proof, "look_up", lambda name: [])
+    monkeypatch.setattr(proof, "SETTLE_S", 0.0)
+    monkeypatch.setattr("secdns.cli.system.ELSEWHERE", ("127.0.0.1",))
+    wish.note(world.machine())
+    assert await run("system", "on", "--if-wanted", "--config", config) == 69
+    told = capsys.readouterr().err
+    assert told.count("secdns: warning: names do not go through secdns") == 3
+    assert told.count("secdns: error: names do not go through secdns") == 1
+    assert world.state() == before
+
+
+async def test_wish_that_cannot_be_kept_is_said_and_no_failure(
+    use: Use,
+    config: str,
+    listening: Server,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = use("resolved 252")
+    monkeypatch.setattr(proof, "look_up", look_up_of(world, listening))
+
+    def full(machine: Machine) -> None:
+        raise OSError(28, "No space left on device", wish.place())
+
+    monkeypatch.setattr(wish, "note", full)
+    assert await run("system", "on", "--config", config) == 0
+    assert "no later start of the service sets it again: " in capsys.readouterr().err
 
 
 async def test_dry_run_changes_nothing(use: Use, config: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -142,6 +142,22 @@ def test_on_with_another_address_starts_from_what_was_there_first(tmp_path: Path
     assert world.state() == before
 
 
+def test_second_waits_for_the_first_to_end(tmp_path: Path) -> None:
+    """The service takes back what a person is just turning on, when its daemon dies meanwhile."""
+
+    class Patient(Fake):
+        def pause(self, seconds: float) -> None:
+            first.__exit__(None, None, None)
+
+    world = make("plain file", tmp_path)
+    before = world.state()
+    turn_on(world)
+    first = world.machine().lock("/run/secdns-system/lock")
+    assert first.__enter__()
+    assert switch.turn_off(Patient(world.root, world.run)) == []
+    assert world.state() == before
+
+
 def test_two_at_a_time_are_refused(tmp_path: Path) -> None:
     world = make("plain file", tmp_path)
     turn_on(world)

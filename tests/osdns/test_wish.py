@@ -67,6 +67,16 @@ def test_settings_go_back_even_if_the_wish_cannot_be_ended(world: World) -> None
     assert world.state() == before
 
 
+def test_off_that_comes_while_the_service_turns_it_on_wins(world: World) -> None:
+    before = world.state()
+    machine = world.machine()
+    assert switch.turn_on(machine, US, lambda: None, platform="linux", now=0, if_wanted=True) is False
+    assert world.state() == before
+    wish.note(machine)
+    assert switch.turn_on(machine, US, lambda: None, platform="linux", now=0, if_wanted=True) is True
+    assert world.state() != before
+
+
 @pytest.mark.parametrize(
     ("result", "jobs", "want"),
     [
