@@ -116,9 +116,8 @@ def test_units_and_program_agree() -> None:
 
 def test_settings_are_never_waited_for_by_those_who_change_them() -> None:
     """systemd would have the end of secdns wait for a restart of resolved, and that one for the end."""
-    after = unit("secdns.service")["Unit"]["After"]
-    assert "resolved" not in after
-    assert "NetworkManager" not in after
+    for name in ("secdns.service", "secdns-system.service"):
+        assert "resolved" not in unit(name)["Unit"]["After"]
 
 
 def test_launchd_reads_the_property_list() -> None:
