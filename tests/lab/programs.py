@@ -42,6 +42,7 @@ PACKAGES = {
     "tinyproxy": "tinyproxy-bin",
     "unbound": "unbound",
     "unbound-control": "unbound",
+    "systemd-nspawn": "systemd-container",
     "unshare": "util-linux",
 }
 """Program -> the Debian package it comes in; ``tests/run`` installs every one of them."""
