@@ -133,9 +133,14 @@ async def test_daemon_is_ready_when_it_answers_and_says_what_it_does(
 
 HANDING_OVER = """
 import os, socket, sys
-sockets = [socket.socket(socket.AF_INET, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
-sockets[0].bind(("127.0.0.1", 0))
-sockets[1].bind(sockets[0].getsockname())
+while True:  # the port that the one was given may be taken for the other
+    sockets = [socket.socket(socket.AF_INET, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
+    sockets[0].bind(("127.0.0.1", 0))
+    try:
+        sockets[1].bind(sockets[0].getsockname())
+    except OSError:
+        continue
+    break
 sockets[1].listen()
 port = sockets[0].getsockname()[1]
 for number, sock in enumerate(sockets, 10):
