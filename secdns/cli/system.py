@@ -255,6 +255,8 @@ def _tell(found: "Status") -> None:
     terminal.out(f"  the network itself names {network}{search}")
     if found.journal is not None:
         terminal.out(f"  what was there before is in {found.journal}")
+    if found.wanted:
+        terminal.out("  every start of the service turns it on, until `secdns system off`")
     for sentence in found.trace:
         terminal.out(f"  {sentence}")
     if found.remedy:
@@ -274,5 +276,6 @@ def _object(found: "Status") -> dict[str, object]:
         },
         "journal": found.journal,
         "since_s": found.since_s,
+        "wanted": found.wanted,
         "trace": list(found.trace),
     }

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from secdns.errors import NotInForceError, SettingsError
-from secdns.osdns import BACKENDS, journal, switch
+from secdns.osdns import BACKENDS, journal, switch, wish
 from secdns.osdns.detect import RESOLV_CONF, detect
 from secdns.osdns.journal import Journal
 from secdns.osdns.machine import Machine
@@ -22,7 +22,8 @@ class Status:
 
     ``controllers`` are who has to be told, by name. ``named`` is whom resolv.conf names right now,
     ``network`` what the network itself wants. ``journal`` is its file, None if nothing was changed, and
-    ``since_s`` when it was written, in seconds since 1970.
+    ``since_s`` when it was written, in seconds since 1970. ``wanted``: the next start of the service
+    turns it on.
     """
 
     state: str
@@ -34,6 +35,7 @@ class Status:
     journal: str | None
     since_s: int | None
     trace: tuple[str, ...]
+    wanted: bool = False
 
 
 def look(machine: Machine, platform: str, ask: Callable[[Server], object]) -> Status:
@@ -62,6 +64,7 @@ def look(machine: Machine, platform: str, ask: Callable[[Server], object]) -> St
         journal=earlier[0] if earlier else None,
         since_s=record.written_at if record else None,
         trace=detection.trace,
+        wanted=wish.is_there(machine),
     )
 
 

@@ -104,6 +104,9 @@ async def test_service_turns_on_what_was_on_before_and_nothing_else(
     on = world.state()
     switch.turn_off(world.machine(), for_now=True)
     assert world.state() == before
+    capsys.readouterr()
+    assert await run("system", "status") == 0
+    assert "every start of the service turns it on" in capsys.readouterr().out
     assert await run("system", "on", "--if-wanted", "--config", config) == 0
     assert world.state() == on
     assert await run("system", "off") == 0
@@ -240,6 +243,7 @@ async def test_status_as_json_has_the_keys_that_the_manual_has(
         "network": {"servers": ["10.9.0.1", "10.9.0.2"], "search": ["lan.example"]},
         "journal": None,
         "since_s": None,
+        "wanted": False,
         "trace": found["trace"],
     }
     manual = (Path(__file__).parents[2] / "packaging/man/secdns.1").read_text("utf-8")

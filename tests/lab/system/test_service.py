@@ -1,5 +1,6 @@
 """The service and `secdns system` on booted machines: on, off, and what may befall them in between."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -269,6 +270,14 @@ def test_daemon_has_one_capability_and_is_nobody_special(use: Boot) -> None:
     assert "NoNewPrivs:\t1" in status
     score = system.do("systemd-analyze", "security", "--threshold=20", "secdns.service")
     assert "Overall exposure level" in score
+
+
+def test_everybody_on_the_machine_may_ask_the_daemon_how_it_is(use: Boot) -> None:
+    system = use("resolved")
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    told = json.loads(system.do(*nobody, "secdns", "status", "--json"))
+    assert told["listen"] == ["127.0.0.1:53", "[::1]:53"]
+    assert system.run(*nobody, "secdns", "flush").returncode == 77
 
 
 def capabilities(status: str) -> dict[str, int]:
