@@ -52,9 +52,11 @@ class DBusMenu(ServiceInterface):
         self._items = items
         if is_same:
             changed = [
-                (self._id(item), properties(item)) for item in flat(items) if item != before[self._id(item)]
+                (self._id(item), _changes(before[self._id(item)], item))
+                for item in flat(items)
+                if item != before[self._id(item)]
             ]
-            self.ItemsPropertiesUpdated(changed)
+            self.ItemsPropertiesUpdated([each for each in changed if each[1]])
         else:
             self._revision += 1
             self.LayoutUpdated(self._revision)
@@ -183,6 +185,12 @@ def properties(item: Item) -> Properties:
     if item.items:
         drawn["children-display"] = Variant("s", "submenu")
     return drawn
+
+
+def _changes(before: Item, after: Item) -> Properties:
+    """Give the properties that are not as they were; Qt complains of others."""
+    old = properties(before)
+    return {name: value for name, value in properties(after).items() if value != old[name]}
 
 
 def _only(given: Properties, names: list[str]) -> Properties:

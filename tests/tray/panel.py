@@ -52,7 +52,9 @@ class Notifications(ServiceInterface):
 
 
 class Panel:
-    """What the icon shows. ``signals`` are the names of those that it sent."""
+    """What the icon shows. ``signals`` are the names of those that it sent, ``updates`` what came with
+    those of properties of items.
+    """
 
     def __init__(self, bus: MessageBus) -> None:
         self.bus = bus
@@ -60,6 +62,7 @@ class Panel:
         self.registered: list[str] = []
         self.notes: list[tuple[str, str]] = []
         self.signals: list[str] = []
+        self.updates: list[list[Any]] = []
         self._changed = asyncio.Event()
 
     def on_item(self, name: str) -> None:
@@ -74,6 +77,8 @@ class Panel:
     def on_message(self, message: Message) -> None:
         if message.message_type is MessageType.SIGNAL and message.sender == self.item:
             self.signals.append(str(message.member))
+            if message.member == "ItemsPropertiesUpdated":
+                self.updates.append(message.body)
             self._changed.set()
 
     async def call(

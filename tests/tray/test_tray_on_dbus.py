@@ -202,10 +202,14 @@ async def test_only_words_change_without_a_new_layout_so_that_an_open_menu_stays
         await shown.shows("secure")
         before = await shown.items()
         shown.signals.clear()
+        shown.updates.clear()
         first = upstream(p50_ms=20.0)
         daemon.upstreams = Upstreams((first, daemon.upstreams.upstreams[1]), daemon.upstreams.others)
         daemon.status = status(upstream=first)
         await shown.until(lambda: "ItemsPropertiesUpdated" in shown.signals)
+        changed, removed = shown.updates[0]
+        assert {name for _, properties in changed for name in properties} == {"label"}
+        assert removed == []
         assert "LayoutUpdated" not in shown.signals
         after = await shown.items()
         number = after["quad9, DoH (HTTP/2), 20 ms"][0]
