@@ -3,6 +3,7 @@
 The screen is a file (Xvfb's ``-fbdir``), so that looking costs nothing.
 """
 
+import itertools
 import mmap
 import os
 import struct
@@ -99,13 +100,14 @@ class Screen:
 
     def open_menu(self) -> None:
         """Click on the icon until its menu is there: the panel shows an icon before it has read the menu."""
-        deadline = time.monotonic()
+        deadline, wait_s = time.monotonic(), CLICK_S
 
         def is_open() -> bool:
-            nonlocal deadline
+            nonlocal deadline, wait_s
             if not self.is_menu_open() and time.monotonic() > deadline:
                 self.xdotool("mousemove", *ICON, "click", 1)
-                deadline = time.monotonic() + CLICK_S
+                deadline = time.monotonic() + wait_s
+                wait_s *= 2  # a click on an icon whose menu is just opening closes it
             return self.is_menu_open()
 
         self.until(is_open)
@@ -148,10 +150,16 @@ class Screen:
 
     def _mark(self, left: int, right: int, number: int) -> None:
         """Move the mouse onto an item of the menu between ``left`` and ``right``."""
-        self.until(lambda: len(self._lines(left, right)) > number)
-        y = self._lines(left, right)[number]
-        self.xdotool("mousemove", left + 60, y)
-        self.until(lambda: self.pixels()[y][3 * left : 3 * right].count(MARK) > 5)
+        places = itertools.cycle((60, 64))  # it moves until it is seen: a menu that just opens may miss it
+
+        def is_marked() -> bool:
+            lines = self._lines(left, right)
+            if len(lines) <= number:
+                return False
+            self.xdotool("mousemove", left + next(places), lines[number])
+            return self.pixels()[lines[number]][3 * left : 3 * right].count(MARK) > 5
+
+        self.until(is_marked)
 
     def _lines(self, left: int, right: int) -> list[int]:
         """Give the middle of each line of text."""
