@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,7 +88,17 @@ class Place:
 
 
 @pytest.fixture
-def place(lab_namespace: Namespace, tmp_path: Path, secdns_daemon: StartDaemon) -> Iterator[Place]:
+def own_socket(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give the daemon of this test a place for its socket where no other daemon of the run has one."""
+    with tempfile.TemporaryDirectory(prefix="secdns-test-") as directory:
+        monkeypatch.setenv("RUNTIME_DIRECTORY", directory)
+        yield
+
+
+@pytest.fixture
+def place(
+    lab_namespace: Namespace, tmp_path: Path, own_socket: None, secdns_daemon: StartDaemon
+) -> Iterator[Place]:
     with demo_upstream(lab_namespace, tmp_path) as upstream, housed(lab_namespace, tmp_path) as house:
         yield Place(house, upstream, lab_namespace, secdns_daemon, tmp_path / "check.toml")
 
