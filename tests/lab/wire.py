@@ -131,8 +131,11 @@ def _far(inside: Namespace) -> Iterator[Far]:
         assert "urls" in far.hello, "the upstream did not start"
         yield far
     finally:
-        popen.kill()
-        popen.communicate()
+        try:
+            popen.communicate(timeout=10)  # the end of its input ends it, and it takes its files along
+        except subprocess.TimeoutExpired:
+            popen.kill()
+            popen.communicate()
 
 
 @dataclass(slots=True)
