@@ -173,7 +173,7 @@ class StatusNotifierItem(ServiceInterface):
 
 
 class Desktop:
-    """The icon with its menu in this session, and notifications. Belongs to the event loop.
+    """The icon with its menu in a desktop session, and notifications. Belongs to the event loop.
 
     ``say`` is called with words for whoever started the program, and what helps.
     """
@@ -199,7 +199,7 @@ class Desktop:
         reply = await self._bus.request_name(OWN_NAME, NameFlag.DO_NOT_QUEUE)
         if reply is not RequestNameReply.PRIMARY_OWNER:
             self._bus.disconnect()
-            raise ControlError("the icon is there already", hint="it is in the panel of this session")
+            raise ControlError("the icon is there already", hint="it is in the panel of this desktop")
         self._bus.export(dbusmenu.PATH, self._menu)
         self._bus.export(PATH, self._item)
         self._bus.add_message_handler(self._on_message)
