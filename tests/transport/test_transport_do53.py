@@ -153,12 +153,13 @@ async def test_ids_and_ports_are_fresh_and_spread_out_C1(resolver: Resolver, rea
 async def test_too_many_queries_in_flight_are_refused_R7(resolver: Resolver, reach: Reach) -> None:
     """Each holds a descriptor."""
     transport = reach(parse(resolver.url))
-    waiting = [
-        asyncio.ensure_future(transport.exchange(query_for(), deadline_in(0.3))) for _ in range(MAX_IN_FLIGHT)
-    ]
-    await wait_until(lambda: len(resolver.seen) >= MAX_IN_FLIGHT)
+    exchanges = [transport.exchange(query_for(), deadline_in(60)) for _ in range(MAX_IN_FLIGHT)]
+    waiting = [asyncio.ensure_future(exchange) for exchange in exchanges]
+    await wait_until(lambda: len({port for port, _ in resolver.seen}) == MAX_IN_FLIGHT)
     with pytest.raises(Overloaded):
         await transport.exchange(query_for(), deadline_in())
+    for task in waiting:
+        task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
