@@ -15,9 +15,9 @@ from secdns.transport import Lookup
 STAGGER_S: Final = 0.25  # head start of each address over the next (RFC 8305 §5, fault F35)
 HANDSHAKE_HEAD_START_S: Final = 1.0  # once TCP is open, the same: TLS needs one or two round trips more
 MAX_ADDRESSES: Final = 8  # sockets open at once for one connection
-# Unacknowledged octets end the connection (fault F2). There is no keepalive of TCP, which would begin after
-# 15 s: no query waits for so long, and a quiet connection is closed before.
-USER_TIMEOUT_MS: Final = 5000
+USER_TIMEOUT_MS: Final = 5000  # then unacknowledged octets end the connection (fault F2)
+# We close a quiet connection before this begins; a program that is stopped or hangs does not.
+KEEPALIVE: Final = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
 
 
 class Abortable(Protocol):
@@ -114,6 +114,10 @@ def open_socket(address: str, kind: socket.SocketKind, link: str = "") -> socket
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_USER_TIMEOUT"):
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in KEEPALIVE:
+                if hasattr(socket, option):  # macOS calls the first one differently
+                    opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         if link:
             _tie(opened, link)
     except OSError:

@@ -18,6 +18,7 @@ from secdns.errors import AuthenticationError, ConnectError, ConnectionLost, Tra
 from secdns.testing import FakeUpstream
 from secdns.transport import dial
 from secdns.transport.connection import MAX_UNSENT, MAX_WORDLESS
+from secdns.transport.conversation import IDLE_S
 from tests.transport.conftest import Reach
 from tests.transport.support import ask, right_answer
 
@@ -176,7 +177,14 @@ async def test_flood_of_tickets_ends_the_connection_F33(scheme: str, servers: Se
 async def test_tcp_gives_up_what_is_not_acknowledged_for_5_seconds_F2() -> None:
     with dial.open_socket("127.0.0.1", socket.SOCK_STREAM) as opened:
         assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 5000
-        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0  # it wakes radios for nothing
+
+
+async def test_tcp_looks_after_a_quiet_connection_only_when_we_should_have_closed_it_F2() -> None:
+    with dial.open_socket("127.0.0.1", socket.SOCK_STREAM) as opened:
+        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        assert [opened.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [15, 5, 3]
+    assert IDLE_S < 15  # so that it wakes no radio
 
 
 @every_encrypted
