@@ -22,7 +22,8 @@ MIN_INTERVAL_S: Final = 0.05  # between two connects: 20 a second at most (fault
 BACK_OFF_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # after 1, 2, ... failures (threat R9)
 JITTER: Final = 0.2  # of the back-off, either way
 MAX_WAITING: Final = 1000  # queries that wait for a connection (threat R7)
-MAX_BESIDE: Final = 8  # connections, those included that only finish what they have, to open another
+MAX_BESIDE: Final = 8  # connections, those included that only finish what they have, to open another …
+BESIDE_S: Final = 0.25  # … and how long that one has to shorten the line before there is a third
 MAX_RETIRED: Final = 16  # connections that only finish what they have
 MAX_QUOTA: Final = 8  # answers before a close that are few enough to be a habit of the upstream
 QUOTA_LIFE_S: Final = 60.0
@@ -55,7 +56,8 @@ class Link(Owner, Generic[C]):
         self._waiting = 0
         self._failures = 0
         self._last_error: TransportError | None = None
-        self._next_at = 0.0  # event-loop time before which nothing is dialled
+        self._next_at = 0.0  # event-loop time before which nothing is dialled …
+        self._beside_at = 0.0  # … and nothing beside what there is
         self._quota_until = 0.0
         self._closed_after_s = 0.0  # of quiet, the last time that the upstream closed
         self._idle_limit_s: float | None = None
@@ -100,9 +102,11 @@ class Link(Owner, Generic[C]):
         return (alive for alive in reversed(self._alive) if alive.accepting)
 
     def open_beside(self) -> None:
-        """Open another connection beside those that take queries, unless there are enough."""
+        """Open another connection beside those that take queries, unless there are enough or one is new."""
         loop = asyncio.get_running_loop()
-        if self._opening is None and self._next_at <= loop.time() and len(self._alive) < MAX_BESIDE:
+        next_at = max(self._next_at, self._beside_at)
+        if self._opening is None and next_at <= loop.time() and len(self._alive) < MAX_BESIDE:
+            self._beside_at = loop.time() + BESIDE_S
             self._opening = loop.create_task(self._open())
             self._opening.add_done_callback(_note)
 

@@ -20,10 +20,7 @@ WARM = (1, 50)
 PATIENCE_S = 4.4  # of a client
 STEP_S = 0.005
 PAUSE_S = 5.0
-NEW = {"tls": 2, "https": 2, "h3": 2, "quic": 3}
-"""The most handshakes that fifty queries may cost. DoQ has three queries on a connection at a time, so that
-the first in line waits for ``SPILL_S`` while the others have their turns, and a connection is opened beside
-the new one; how many turns it takes until then is the machine's."""
+NEW = 2  # the most handshakes that fifty queries may cost
 
 
 @pytest.fixture(params=WARM)
@@ -62,7 +59,7 @@ async def test_fifty_queries_into_connections_that_ended_are_answered_over_two_n
     before = len(up.handshakes)
     up.drop_connections(reset=reset)
     await ask_many(member, warp)
-    assert 1 <= len(up.handshakes) - before <= NEW[member.endpoint.scheme]
+    assert 1 <= len(up.handshakes) - before <= NEW
     assert member.failures == 0
 
 
@@ -74,5 +71,5 @@ async def test_fifty_queries_into_forgotten_connections_are_answered_over_two_ne
     before = len(up.handshakes)
     up.forget_connections()
     await ask_many(member, warp)
-    assert 1 <= len(up.handshakes) - before <= NEW[member.endpoint.scheme]
+    assert 1 <= len(up.handshakes) - before <= NEW
     assert member.failures == 0
