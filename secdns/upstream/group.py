@@ -104,7 +104,8 @@ class UpstreamGroup:
         if len(members) == 1:
             return await ask_one(first, ask)
         began = self._loop.time()
-        hedge = Hedge(lambda: self.ask(members[1:], ask), began + first.trip.patience_s)
+        patience_s = 0.0 if first.failures else first.trip.patience_s  # nobody waits to see it fail again
+        hedge = Hedge(lambda: self.ask(members[1:], ask), began + patience_s)
         queue = self._queues[first]
         queue.add(hedge)
         try:

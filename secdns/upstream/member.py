@@ -21,7 +21,7 @@ from secdns.errors import (
 )
 from secdns.racing import open_way
 from secdns.transport import Lookup, Transport
-from secdns.upstream.roundtrip import RoundTrip
+from secdns.upstream.roundtrip import MIN_PATIENCE_S, RoundTrip
 
 FIRST_BACKOFF_S: Final = 0.5  # after one failure, doubling (RFC 9520 §3.2)
 MAX_BACKOFF_S: Final = 60.0
@@ -189,10 +189,10 @@ class Upstream:
         winner's time and 5 ms, a cheap way to learn who is slower without waiting for it. Else a
         slow name costs an upstream nothing. A connection on which nothing at all arrived while
         others answered, twice in a row, is half open and is dropped. However many queries fall into
-        one silence, it counts once.
+        one silence, it counts once, and a short one does not: it may be about to connect.
         """
         self.trip.took(now - since + LOSER_S, now)
-        if since <= self.answered_at or since < self._silent_at:
+        if since <= self.answered_at or since < self._silent_at or now - since < MIN_PATIENCE_S:
             return
         self._silent_at = now
         exchanges = self.transport.facts().exchanges
