@@ -138,7 +138,7 @@ class Entry:
     expires: float
     generation: int
     in_main: bool
-    share: Share
+    share: Share  # only in the main queue
     size: int
 
     def __init__(

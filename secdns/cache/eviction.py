@@ -74,14 +74,10 @@ class Store:
             if size > DOORKEEPER and not seen:
                 self._ghosts[at] = mark >> 40 & 0xFFFF | 1
                 return False
-            entry.share = share = self._shares[hash(domain_of(key)) % DOMAINS]
-            entry.in_main = in_main = seen and share.octets * DOMAIN_PART <= self.limit
             self.entries[key] = entry
             self.octets += size
-            if in_main:
-                share.octets += size
-                self._main.append(key)
-            else:
+            if not (seen and self._join_main(key, entry)):
+                entry.in_main = False
                 self._small.append(key)
                 self._small_octets += size
         chances = MAX_CHANCES
@@ -92,31 +88,42 @@ class Store:
     def _replace(self, key: bytes, old: Entry, entry: Entry) -> None:
         entry.in_main = old.in_main
         entry.hits = old.hits
-        entry.share = old.share
         grown = entry.size - old.size
         self.entries[key] = entry
         self.octets += grown
         if entry.in_main:
+            entry.share = old.share
             entry.share.octets += grown
         else:
             self._small_octets += grown
+
+    def _join_main(self, key: bytes, entry: Entry) -> bool:
+        """Move an entry to the main queue, unless its domain has its part there already."""
+        share = self._shares[hash(domain_of(key)) % DOMAINS]
+        if share.octets * DOMAIN_PART > self.limit:
+            return False
+        entry.in_main = True
+        entry.share = share
+        share.octets += entry.size
+        self._main.append(key)
+        return True
 
     def _evict(self, chances: int) -> int:
         """Take one key from the head of a queue: it moves on, gets another round, or goes."""
         from_small = bool(self._small) and (self._small_octets * SMALL_PART > self.limit or not self._main)
         key = self._small.popleft() if from_small else self._main.popleft()
         entry = self.entries[key]
-        share = entry.share
         if from_small:
             self._small_octets -= entry.size
-        else:
-            share.octets -= entry.size
-        if entry.hits and chances and (not from_small or share.octets * DOMAIN_PART <= self.limit):
-            entry.hits = 0 if from_small else entry.hits - 1
-            entry.in_main = True
-            share.octets += entry.size
+            if entry.hits and chances and self._join_main(key, entry):
+                entry.hits = 0
+                return chances - 1
+        elif entry.hits and chances:
+            entry.hits -= 1
             self._main.append(key)
             return chances - 1
+        else:
+            entry.share.octets -= entry.size
         del self.entries[key]
         self.octets -= entry.size
         if from_small:
