@@ -50,6 +50,10 @@ __all__ = [
 ]
 
 
+END_SIZE = 5
+"""Octets at the end of a name that tell nearly every ordinary one: the root and four letters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """What the policies are made from: the configuration's words and the hosts file's.
@@ -110,8 +114,8 @@ QUERY_ORDER: tuple[Callable[[Given], WatchingPolicy], ...] = (
 class QueryPolicies:
     """All query policies as one.
 
-    For an ordinary name this is a walk to its last two labels and four look-ups, about a
-    microsecond; the policies are asked only about what one of them watches.
+    For an ordinary name this is three look-ups, a fifth of a microsecond; the policies are asked only
+    about what one of them watches.
     """
 
     def __init__(self, given: Given | None = None) -> None:
@@ -122,6 +126,9 @@ class QueryPolicies:
         suffixes = [suffix for watch in watches for suffix in watch.suffixes]
         self._tops = frozenset(suffix for suffix in suffixes if _is_single(suffix))
         self._seconds = frozenset(_last_two(suffix) for suffix in suffixes if not _is_single(suffix))
+        ends = self._tops | self._seconds
+        self._end_at = -min([END_SIZE, *map(len, ends)])
+        self._ends = frozenset(end[self._end_at :] for end in ends)
         self._rrtypes = frozenset(rrtype for watch in watches for rrtype in watch.rrtypes)
         self._single_labels = any(watch.single_labels for watch in watches)
         self._otherwise = next((watch.otherwise for watch in watches if watch.otherwise is not None), None)
@@ -129,21 +136,24 @@ class QueryPolicies:
     def may_decide(self, name: bytes, rrtype: int) -> bool:
         """Tell whether ``decide`` could have an opinion; ``name`` is in lower case.
 
-        False for the ordinary name, at the cost of a walk to its last two labels.
+        False for the ordinary name, at the cost of three look-ups.
         """
+        return (
+            (name[self._end_at :] in self._ends and self._is_below(name))
+            or name in self._names
+            or rrtype in self._rrtypes
+            or (self._single_labels and _is_single(name))
+            or self._otherwise is not None
+        )
+
+    def _is_below(self, name: bytes) -> bool:
+        """Tell whether a suffix that is watched covers the name, by the last two labels of both."""
         second = top = at = 0
         while size := name[at]:
             second = top
             top = at
             at += size + 1
-        return (
-            name[second:] in self._seconds
-            or name[top:] in self._tops
-            or name in self._names
-            or rrtype in self._rrtypes
-            or (top == 0 and at != 0 and self._single_labels)
-            or self._otherwise is not None
-        )
+        return name[second:] in self._seconds or name[top:] in self._tops
 
     def decide(self, question: Question, now: float) -> Decision | None:
         """Give the first opinion, or None: forward to the default upstreams."""

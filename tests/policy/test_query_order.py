@@ -107,6 +107,14 @@ def test_special_name_beside_a_route_stays_here() -> None:
     assert decision.rcode == RCode.NXDOMAIN
 
 
+@pytest.mark.parametrize("suffix", ["x", "io", "lan", "a.x", "b.io"])
+def test_route_for_a_short_suffix_takes_what_is_below_it(suffix: str) -> None:
+    routed = policies(routes={suffix: CORP})
+    for name in (suffix, f"www.{suffix}", f"a.long.name.{suffix}"):
+        assert routed.decide(ask(name), 0.0) == RouteTo(CORP)
+    assert routed.decide(ask(f"www.a{suffix}"), 0.0) is None
+
+
 def test_route_for_the_root_takes_public_names_and_no_special_ones() -> None:
     routed = policies(routes={".": EVERYTHING, "corp.example": CORP})
     assert routed.decide(ask("www.example.com"), 0.0) == RouteTo(EVERYTHING)
