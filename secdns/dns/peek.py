@@ -121,15 +121,14 @@ def reply_matches(query: bytes, response: bytes) -> bool:
     QR is set, the opcode is the query's, and the one question is the same but for the case of
     letters (RFC 5452 §9.1). The query must be well formed.
     """
-    end = question_end(query)
-    if len(response) < end or not response[2] & 0x80 or (response[2] ^ query[2]) & 0x78:
+    at = HEADER_SIZE
+    while size := query[at]:
+        at += size + 1
+    end = at + 5
+    asked, told = query[HEADER_SIZE:end], response[HEADER_SIZE:end]
+    if told != asked and (told[-4:] != asked[-4:] or told.lower() != asked.lower()):
         return False
-    if response[4:6] != b"\0\1":
-        return False
-    if response[12:end] == query[12:end]:
-        return True
-    same_type = response[end - 4 : end] == query[end - 4 : end]
-    return same_type and response[12:end].lower() == query[12:end].lower()
+    return (response[2] ^ query[2]) & 0xF8 == 0x80 and response[4:6] == b"\0\1"
 
 
 class Place(NamedTuple):
