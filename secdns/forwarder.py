@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from secdns.cache import Cache, Entry, from_message, from_plain_response, from_response, shorten
+from secdns.cache import Cache, Entry, Missed, from_message, from_plain_response, from_response, shorten
 from secdns.clock import boottime
 from secdns.dns.edns import EDNS, errors_of, extended_error, options_to_wire
 from secdns.dns.intake import read_any_query
@@ -144,7 +144,7 @@ class Forwarder:
         self.hold = Hold(self._outlook, clock, self._tell_that_it_is_gone)
         self._settled_at = 0.0  # the cache's seconds
 
-    def cached(self, query: bytes, now: float) -> bytes | Query | None:
+    def cached(self, query: bytes, now: float) -> bytes | Missed | None:
         """Give the reply to a plain query whose answer is held and fresh; see ``Cache.reply``."""
         return self.cache.reply(query, now)
 
@@ -159,13 +159,14 @@ class Forwarder:
         self.submit(query, stream=stream, deliver=deliver)
         return await future
 
-    def submit(self, query: bytes, *, stream: bool, deliver: Deliver, asked: Query | None = None) -> None:
+    def submit(self, query: bytes, *, stream: bool, deliver: Deliver, asked: Missed | None = None) -> None:
         """Answer any octets: ``deliver`` is called once, perhaps at once, inside 4.5 s.
 
         The reply has at most as many octets as the client takes: over UDP at most 1232. Nobody
         is left without one: trouble of any kind becomes SERVFAIL with words. ``asked`` is what
-        ``cached`` gave a moment ago.
+        ``cached`` gave just before.
         """
+        entry = None
         if asked is None:
             read = read_query(query) or read_any_query(query)
             if not isinstance(read, Query):
@@ -175,17 +176,16 @@ class Forwarder:
                     self.stats.local += 1
                 deliver(read)
                 return
-            asked = read
-        now = self.clock()
-        reply = _Reply(self, asked, stream, deliver)
+            asked = read, self.cache.key(read), self.clock()
+            entry = self.cache.find(*asked[1:])
+        question, key, now = asked
+        reply = _Reply(self, question, stream, deliver)
         try:
-            key = self.cache.key(asked)
-            entry = self.cache.find(key, now)
             if entry is not None:
                 self.stats.hits += 1
                 reply.give(entry, now)
             else:
-                self._resolve(asked, key, now, reply)
+                self._resolve(question, key, now, reply)
         except Exception:  # a bug of ours must cost one answer, not the program
             _LOG.exception("cannot answer")
             reply.give(_failure(EDE.OTHER, "internal error, see the log"), now)

@@ -25,6 +25,7 @@ __all__ = [
     "MAX_STALE",
     "Cache",
     "Entry",
+    "Missed",
     "Route",
     "from_message",
     "from_plain_response",
@@ -37,6 +38,7 @@ STALE_RETRY = 30  # seconds before a name whose refresh failed is asked again (R
 FLUSH_STEP = 1000  # entries looked at or freed in one go: 3 ms where each is to be dropped
 MAX_HOT = 4 * 1024 * 1024  # octets of finished replies kept for the current second
 
+Missed = tuple[Query, bytes, float]  # what is asked, its key, and when nothing fresh stood under that
 Route = Callable[[bytes, int], int]  # a name in lower case and a type -> the upstream group that answers
 
 _NXDOMAIN = int(RCode.NXDOMAIN)
@@ -87,21 +89,22 @@ class Cache:
                 self.hot.clear()
                 self._hot_octets = 0
 
-    def reply(self, wire: bytes, now: float) -> bytes | Query | None:
+    def reply(self, wire: bytes, now: float) -> bytes | Missed | None:
         """Give the reply to a plain query from a fresh entry, and remember it in ``hot``.
 
-        Otherwise give what is asked, for whoever takes it from here: nothing fresh is held, or
-        the reply is over the client's limit. None: the octets need ``read_any_query``.
+        Where no fresh one is held, give what was looked for, for whoever takes it from here. None:
+        the octets need ``read_any_query``, or the reply is over the client's limit.
         """
         query = read_query(wire)
         if query is None:
             return None
-        entry = self.find(self.key(query), now)
+        key = self.key(query)
+        entry = self.find(key, now)
         if entry is None:
-            return query
+            return query, key, now
         reply = entry.reply(query, now)
         if len(reply) > query.limit:
-            return query
+            return None
         second = self._second
         if second <= now < second + 1 <= entry.expires and self._hot_octets < MAX_HOT:
             self.hot[wire[2:]] = reply[2:]

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 
 from secdns import config, daemon, endpoint
+from secdns.cache import Missed
 from secdns.cli import answer as answers
 from secdns.cli import asking, terminal
 from secdns.cli.exits import Exit
 from secdns.cli.query import make_question
 from secdns.cli.records import data_to_text, type_to_text
 from secdns.dns.message import Message
-from secdns.dns.peek import Query
 from secdns.errors import FormatError
 from secdns.iana import rcode_text
 from secdns.listener import Responder
@@ -81,7 +81,7 @@ class Watched:
         *,
         stream: bool,
         deliver: Callable[[bytes | None], None],
-        asked: Query | None = None,
+        asked: Missed | None = None,
     ) -> None:
         """Answer as the daemon does, and print a line about it."""
         seen, local = len(self._upstream.queries), self._stats.local

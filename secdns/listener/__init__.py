@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Protocol
 
-from secdns.dns.peek import Query
+from secdns.cache import Missed
 from secdns.errors import ListenError
 from secdns.limit import Limit
 
@@ -29,11 +29,11 @@ Network = IPv4Network | IPv6Network
 class Responder(Protocol):
     """What turns a query into a reply; the forwarder is one."""
 
-    def cached(self, query: bytes, now: float) -> bytes | Query | None:
+    def cached(self, query: bytes, now: float) -> bytes | Missed | None:
         """Give the complete reply, ID included, if that takes neither parsing nor waiting.
 
-        ``now`` is the clock of the cache, in seconds. Anything but octets means: ``submit`` it; a
-        Query is what was asked, so that nobody need read it again. Raises nothing.
+        ``now`` is the clock of the cache, in seconds. Anything but octets means: ``submit`` it at once,
+        and what was missed with it, so that nobody need look again. Raises nothing.
         """
 
     def submit(
@@ -42,12 +42,12 @@ class Responder(Protocol):
         *,
         stream: bool,
         deliver: Callable[[bytes | None], None],
-        asked: Query | None = None,
+        asked: Missed | None = None,
     ) -> None:
         """Call ``deliver`` once, perhaps at once, with the complete reply to ``query``.
 
         The reply is shaped for a stream or for a datagram; None means drop in silence (QR=1).
-        ``asked`` is what ``cached`` gave for the same octets, if it gave a Query. Raises nothing.
+        ``asked`` is what ``cached`` gave for the same octets just before. Raises nothing.
         A client that goes away stops nothing: what the upstream sends is still wanted for the
         cache (F31).
         """

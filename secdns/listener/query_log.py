@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from secdns.cache import Missed
 from secdns.dns import name
 from secdns.dns.message import Message
-from secdns.dns.peek import Query
 from secdns.errors import FormatError
 from secdns.iana import rcode_text, type_text
 from secdns.listener import Responder
@@ -30,7 +30,7 @@ class QueryLog:
         self.lines: deque[str] = deque(maxlen=MAX_LINES)
         self.followers: list[Callable[[str], None]] = []
 
-    def cached(self, query: bytes, now: float) -> bytes | Query | None:
+    def cached(self, query: bytes, now: float) -> bytes | Missed | None:
         """Leave it to ``submit``, where the answer is found in the same cache."""
         return None
 
@@ -40,7 +40,7 @@ class QueryLog:
         *,
         stream: bool,
         deliver: Callable[[bytes | None], None],
-        asked: Query | None = None,
+        asked: Missed | None = None,
     ) -> None:
         """Answer as the responder does, and log name, type, outcome and how long it took."""
         started = time.perf_counter()

@@ -12,8 +12,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 
-from secdns.cache import Cache
-from secdns.dns.peek import Query
+from secdns.cache import Cache, Missed
 from secdns.listener import Acl, Responder
 from secdns.stats import Stats
 
@@ -100,7 +99,7 @@ class UDPServer:
         self._stats.queries += received
         self._stats.hits += hits
 
-    def _begin(self, sock: socket.socket, query: bytes, address: _Address, asked: Query | None) -> None:
+    def _begin(self, sock: socket.socket, query: bytes, address: _Address, asked: Missed | None) -> None:
         if self._in_flight >= MAX_IN_FLIGHT:
             self._stats.drops += 1
             return

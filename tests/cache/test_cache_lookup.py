@@ -5,7 +5,6 @@ import pytest
 from secdns.cache import FLUSH_STEP, MAX_STALE, Cache, Entry, from_message
 from secdns.dns.message import Message, Question
 from secdns.dns.name import ROOT, from_text
-from secdns.dns.peek import Query
 from secdns.iana import RCode, RRType
 from tests.cache.answers import (
     AAAA,
@@ -209,7 +208,7 @@ def test_reload_serves_nothing_before_it_is_revived() -> None:
     cache = Cache(MB)
     entry = keep(cache, query(), response(a()), now=0.0)
     cache.renew()
-    assert isinstance(cache.reply(query(), 1.0), Query)
+    assert isinstance(cache.reply(query(), 1.0), tuple)
     assert revived(cache, query(), now=1.0) is entry
     assert held(cache, query(), now=1.0) is not None
 
@@ -379,7 +378,7 @@ def test_reply_over_the_clients_limit_is_left_to_others_and_not_remembered_1035_
     cache = Cache(MB)
     keep(cache, query(rrtype=TXT), response(*txt(WWW, 1000), rrtype=TXT), now=10.0)
     cache.tick(10.2)
-    assert isinstance(cache.reply(query(rrtype=TXT, edns=False), 10.2), Query)
+    assert cache.reply(query(rrtype=TXT, edns=False), 10.2) is None
     assert cache.hot == {}
     assert isinstance(cache.reply(query(rrtype=TXT), 10.2), bytes)
 
@@ -393,8 +392,9 @@ def test_octets_that_are_no_plain_query_are_left_to_others(wire: bytes) -> None:
     assert Cache(MB).reply(wire, 0.0) is None
 
 
-def test_miss_gives_what_is_asked() -> None:
-    assert Cache(MB).reply(query(), 0.0) == asked(query())
+def test_miss_gives_what_is_asked_and_where_and_when_that_was_looked_for() -> None:
+    cache = Cache(MB)
+    assert cache.reply(query(), 1.5) == (asked(query()), cache.key(asked(query())), 1.5)
 
 
 def test_forgiveness_forgets_failures_and_retries_what_is_stale_at_once_F11() -> None:

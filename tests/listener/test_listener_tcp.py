@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from secdns.dns.peek import Query
+from secdns.cache import Missed
 from secdns.listener import Acl, Limits
 from secdns.listener.connection import MESSAGES_A_TURN
 from secdns.listener.tcp import TCPServer
@@ -58,7 +58,7 @@ class Echo:
                 return wire[:2] + b"\x83\x80" + wire[4:]
         return None
 
-    def submit(self, wire: bytes, *, stream: bool, deliver: Deliver, asked: Query | None = None) -> None:
+    def submit(self, wire: bytes, *, stream: bool, deliver: Deliver, asked: Missed | None = None) -> None:
         assert stream
         if wire[12:] == b"now":
             deliver(reply_to(wire))

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from secdns.cache import Cache
+from secdns.cache import Cache, Missed
 from secdns.dns.message import Message
-from secdns.dns.peek import Query, read_query
+from secdns.dns.peek import read_query
 from secdns.dns.wire import HEADER_SIZE
 from secdns.iana import RCode
 from secdns.listener import Acl
@@ -39,18 +39,19 @@ class Played:
         self.asked: list[bytes] = []
         self.waiting: list[tuple[bytes, Deliver]] = []
 
-    def cached(self, wire: bytes, now: float) -> bytes | Query | None:
+    def cached(self, wire: bytes, now: float) -> bytes | Missed | None:
         self.asked.append(wire)
         match wire[HEADER_SIZE:]:
             case b"hit":
                 return reply_to(wire)
             case b"hit too big for a datagram":
                 return reply_to(wire, 70_000)
-        return read_query(wire)
+        asked = read_query(wire)
+        return None if asked is None else (asked, asked.key, now)
 
-    def submit(self, wire: bytes, *, stream: bool, deliver: Deliver, asked: Query | None = None) -> None:
+    def submit(self, wire: bytes, *, stream: bool, deliver: Deliver, asked: Missed | None = None) -> None:
         assert not stream
-        assert asked == read_query(wire)
+        assert (asked and asked[0]) == read_query(wire)
         match wire[HEADER_SIZE:]:
             case b"now":
                 deliver(reply_to(wire))
