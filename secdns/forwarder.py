@@ -61,7 +61,7 @@ _FlightKey = tuple[bytes, int]  # the cache's key and generation: after a reload
 class _Flight:
     """A question that is being asked; everyone who has the same one waits for it."""
 
-    __slots__ = ("_cd", "_forwarder", "_question", "_question_end", "give_up", "group", "is_over", "key",
+    __slots__ = ("_cd", "_forwarder", "_question", "deadline", "give_up", "group", "is_over", "key",
                  "started", "waiters")  # fmt: skip
 
     def __init__(
@@ -76,18 +76,13 @@ class _Flight:
         self._forwarder = forwarder
         self.group = group
         self._question = query.key[:-2] + query.question[-4:]
-        self._question_end = HEADER_SIZE + len(query.question)
         self._cd = query.cd
         self.key = key
         self.started = started
+        self.deadline = started + PATIENCE_S  # when those who wait lose patience
         self.waiters = [waiter]
         self.give_up: Callable[[], None] | None = None
         self.is_over = False
-
-    @property
-    def deadline(self) -> float:
-        """When those who wait lose patience."""
-        return self.started + PATIENCE_S
 
     def ask(self, now: float) -> None:
         """Ask the group, with the patience that is left."""
@@ -101,7 +96,7 @@ class _Flight:
 
     def read(self, response: bytes, member: Upstream) -> Entry:
         """Give the entry of an upstream's response; see ``UpstreamGroup.submit``."""
-        return from_plain_response(response, self._question_end) or _read(response)
+        return from_plain_response(response, HEADER_SIZE + len(self._question)) or _read(response)
 
     def land(self, entry: Entry | None, error: TransportError | None) -> None:
         """Take what the group gave: an entry, or the reason why there is none."""
@@ -192,7 +187,10 @@ class Forwarder:
 
     def _resolve(self, query: Query, key: bytes, now: float, reply: "_Reply") -> None:
         """Answer what is not held fresh: by policy, from an older generation, or by asking."""
-        entry, group = self._decide(query, key, now)
+        entry, group = None, self.routing.default
+        rrtype = query.key[-2] << 8 | query.key[-1]
+        if rrtype in _ANSWERED_HERE or self.routing.policies.may_decide(query.key[:-2], rrtype):
+            entry, group = self._decide(query, rrtype, key, now)
         older = self.cache.older(key)
         if entry is None and older and (entry := self.cache.revive(older, now)) is not None:
             self.stats.hits += 1
@@ -217,13 +215,10 @@ class Forwarder:
             reply.timer = self._loop.call_later(STALE_AFTER_S, reply.give_stale, stale)
         self._fetch(query, key, group, reply.give)
 
-    def _decide(self, query: Query, key: bytes, now: float) -> tuple[Entry | None, Asked]:
+    def _decide(self, query: Query, rrtype: int, key: bytes, now: float) -> tuple[Entry | None, Asked]:
         """Give the answer that policy makes, or the group to ask."""
         routing = self.routing
         group = routing.default
-        rrtype = query.key[-2] << 8 | query.key[-1]
-        if rrtype not in _ANSWERED_HERE and not routing.policies.may_decide(query.key[:-2], rrtype):
-            return None, group
         question = Question(query.question[:-4], rrtype)
         if rrtype == RRType.ANY:
             hinfo = Record(question.name, RRType.HINFO, RRClass.IN, 3600, _HINFO)  # RFC 8482 §4.2

@@ -10,7 +10,7 @@ reply (less its ID) and lives for one second, so nobody ages TTLs twice in it. B
 entry of an older generation is not served until ``revive`` says that it still holds.
 """
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 
 from secdns.cache.entry import Entry, shorten
 from secdns.cache.eviction import MAX_HITS, Store
@@ -131,16 +131,16 @@ class Cache:
             entry.hits += 1
         return entry
 
-    def older(self, key: bytes) -> list[Entry]:
+    def older(self, key: bytes) -> Sequence[Entry]:
         """Give what is held under ``key`` of an upstream's, past its time or of an older generation.
 
         The newest comes first. Answers made here are left out: policy makes them anew.
         """
         entries = self._store.entries
         typed = entries.get(key)
-        absent = entries.get(_absent(key))
+        absent = entries.get(key[:-5] + key[-3:])
         if typed is None and absent is None:
-            return []
+            return ()
         held = [entry for entry in (typed, absent) if entry is not None]
         if typed is not None and absent is not None and absent.stored > typed.stored:
             held.reverse()
