@@ -21,6 +21,7 @@ from tests.lab.tree import NoTree, debian_tree
 
 SUITE = "bookworm"
 PACKAGES = (
+    "ca-certificates",  # the Debian package of secdns wants it
     "dbus",
     "dnsmasq-base",
     "iproute2",

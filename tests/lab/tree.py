@@ -26,7 +26,7 @@ CACHE_VARIABLE = "SECDNS_TEST_CACHE"
 TIMEOUT_S = 300.0
 """How long a tree may take: 25 s with a mirror near by, and another run may be making it."""
 
-DEBIAN_13 = ("trixie", ("dnscrypt-proxy", "knot"))
+DEBIAN_13 = ("trixie", ("dnscrypt-proxy", "knot", "python3"))
 """The one tree that tests and benchmark share: Knot that speaks QUIC, and a peer that forwards over DoH."""
 
 _failed: dict[Path, str] = {}  # so that one run does not try for every test

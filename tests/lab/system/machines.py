@@ -78,7 +78,7 @@ from secdns.systemd import ServiceManager
 from secdns.testing import FakeUpstream
 
 async def main():
-    async with FakeUpstream({{"example.test": {{"www": {{"A": "{BY_UPSTREAM}"}}}}}}) as up:
+    async with FakeUpstream({{"example.test": {{"*": {{"A": "{BY_UPSTREAM}"}}}}}}) as up:
         ca_file = pathlib.Path("/run/upstream/ca.pem")
         ca_file.write_bytes(pathlib.Path(up.ca_file).read_bytes())
         pathlib.Path("/etc/secdns").mkdir(exist_ok=True)
