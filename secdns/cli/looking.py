@@ -34,7 +34,7 @@ PATIENCE_S: Final = 4.0  # for all of it; with starting and printing the command
 DIRECT_S: Final = 1.5  # for the daemon on loopback to say that it is there
 MESSAGES_S: Final = 2.0  # for the journal, which may be large
 MESSAGES: Final = 80
-SERVICE: Final = "secdns.service"
+SERVICES: Final = ("secdns", "secdns-system", "secdns-overruled", "secdns-restore")
 MARGIN_S: Final = 0.2  # that what has a deadline of its own ends before it is left behind
 
 
@@ -93,9 +93,10 @@ def look_around(
 
 
 def recent_messages(patience_s: float = MESSAGES_S) -> list[str] | None:
-    """Give the last messages of the service, the oldest first; None if they cannot be read."""
-    argv = ("journalctl", f"--unit={SERVICE}", f"--lines={MESSAGES}", "--output=cat", "--no-pager", "--quiet")
-    printed = machine_with(time.monotonic() + patience_s).run(*argv)
+    """Give the last messages of the services, the oldest first; None if they cannot be read."""
+    units = (f"--unit={name}.service" for name in SERVICES)
+    options = (f"--lines={MESSAGES}", "--output=cat", "--no-pager", "--quiet")
+    printed = machine_with(time.monotonic() + patience_s).run("journalctl", *units, *options)
     return None if printed is None else printed.splitlines()[-MESSAGES:]
 
 

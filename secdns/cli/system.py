@@ -15,6 +15,7 @@ from secdns.errors import NotInForceError, NotPermittedError, SettingsError
 
 WAIT_S = 1.0  # between two looks for a network
 AGAIN_S = (2.0, 5.0, 15.0)  # before the service's second, third and fourth try
+DEFEND_AGAIN_S = (1.0, 2.0, 4.0)  # the same against another program, which does not give up either
 # Documentation addresses (RFC 5737, RFC 3849): a way to them is a way to everywhere. Nothing is sent.
 ELSEWHERE = ("192.0.2.1", "2001:db8::1")
 
@@ -43,7 +44,12 @@ def system(ctx: click.Context) -> int | None:
     is_flag=True,
     help="Only if it was turned on and not off since; wait for a network. The service's start does this.",
 )
-def on(config_file: str | None, dry_run: bool, if_wanted: bool) -> int:
+@click.option(
+    "--if-overruled",
+    is_flag=True,
+    help="Only if another program has changed it since; stand aside if it keeps on. The service does this.",
+)
+def on(config_file: str | None, dry_run: bool, if_wanted: bool, if_overruled: bool) -> int:
     """Let every program on this machine look names up through secdns.
 
     secdns has to run already. What is there now is written down first; then the settings are
@@ -55,6 +61,8 @@ def on(config_file: str | None, dry_run: bool, if_wanted: bool) -> int:
     machine = this_machine()
     if if_wanted:
         return turn_on_again(machine, config_file)
+    if if_overruled:
+        return defend(machine, config_file)
     return _turn_on(machine, config_file, dry_run=dry_run)
 
 
@@ -63,8 +71,13 @@ def turn_on_again(machine: "Machine", config_file: str | None) -> int:
 
     It is tried a few times: right after the start of a machine, others are still at work on DNS.
     """
+    from secdns.osdns import contest
+
     for pause_s in (*AGAIN_S, None):
         if not is_wanted_with_a_network(machine):
+            break
+        if aside := contest.load(machine).aside:
+            terminal.warn(contest.in_words(aside), contest.REMEDY)
             break
         try:
             return _turn_on(machine, config_file, if_wanted=True)
@@ -76,10 +89,49 @@ def turn_on_again(machine: "Machine", config_file: str | None) -> int:
     return Exit.OK
 
 
+def defend(machine: "Machine", config_file: str | None) -> int:
+    """Set it again if another program has changed it, a few times; then say who it is and stand aside."""
+    from secdns.osdns import contest, defence, proof
+    from secdns.osdns.contest import Move
+
+    pauses, has_tried = iter(DEFEND_AGAIN_S), False
+    while is_wanted_with_a_network(machine):
+        try:
+            settings = wanted_settings(config_file)
+            if not has_tried and not defence.is_overruled(machine, settings, sys.platform):
+                break
+            _be_interrupted_by_more()
+            has_failed, has_tried = has_tried, True
+            done = defence.defend(
+                machine,
+                settings,
+                lambda found=settings: proof.why_not(found.servers, proof.look_up),  # type: ignore[misc]
+                platform=sys.platform,
+                now=int(time.time()),
+                has_failed=has_failed,
+            )
+        except SettingsError as error:
+            pause_s = next(pauses, None)
+            if pause_s is None or isinstance(error, NotPermittedError):
+                raise
+            terminal.explain(error, goes_on=True)
+            machine.pause(pause_s)
+            continue
+        if done.move is Move.AGAIN:
+            terminal.warn(f"{done.words}: secdns was set again ({done.count} of {contest.TIMES} times)")
+            has_tried = False
+        elif done.move is Move.ASIDE:
+            terminal.warn(contest.in_words(done.words), contest.REMEDY)
+            break
+        else:
+            break
+    return Exit.OK
+
+
 def _turn_on(
     machine: "Machine", config_file: str | None, *, dry_run: bool = False, if_wanted: bool = False
 ) -> int:
-    from secdns.osdns import journal, proof, switch, wish
+    from secdns.osdns import contest, journal, proof, switch, wish
 
     settings = wanted_settings(config_file)
     earlier = next((record for _, record in journal.found(machine)), None)
@@ -100,7 +152,7 @@ def _turn_on(
         now=int(time.time()),
         if_wanted=if_wanted,
     )
-    if if_wanted and not wish.is_there(machine):
+    if if_wanted and (not wish.is_there(machine) or contest.load(machine).aside):
         return Exit.OK
     terminal.out("on: a name that was looked up as programs do it has arrived at secdns")
     try:
@@ -247,6 +299,8 @@ def _announce(prospect: "Prospect", settings: "DNSSettings", *, dry_run: bool) -
 
 
 def _tell(found: "Status") -> None:
+    from secdns.osdns.status import ASIDE
+
     terminal.out(found.words)
     named = ", ".join(found.named) or "nobody"
     terminal.out(f"  /etc/resolv.conf names {named}")
@@ -255,7 +309,9 @@ def _tell(found: "Status") -> None:
     terminal.out(f"  the network itself names {network}{search}")
     if found.journal is not None:
         terminal.out(f"  what was there before is in {found.journal}")
-    if found.wanted:
+    if found.state == ASIDE:
+        terminal.out("  the next start of the machine turns it on again, until `secdns system off`")
+    elif found.wanted:
         terminal.out("  every start of the service turns it on, until `secdns system off`")
     for sentence in found.trace:
         terminal.out(f"  {sentence}")

@@ -6,6 +6,8 @@
     journal.py         what was there before, on the disk before the first change
     wish.py            whether the service is to turn it on again
     switch.py          on and off: the one place that changes anything, through machine.py
+    contest.py         another program changes DNS, too: how often is put up with, and who it is
+    defence.py         on again after that, or aside
     machine.py         files and programs
     proof.py           does a name that a program looks up arrive at secdns?
     status.py          who controls DNS, in words

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from secdns.errors import NotInForceError, SettingsError
-from secdns.osdns import BACKENDS, journal, switch, wish
+from secdns.osdns import BACKENDS, contest, journal, switch, wish
 from secdns.osdns.detect import RESOLV_CONF, detect
 from secdns.osdns.journal import Journal
 from secdns.osdns.machine import Machine
@@ -13,6 +13,7 @@ from secdns.osdns.plan import DNSSettings, Server, read_resolv_conf
 ON = "on"  # set, in force, and secdns answers
 SILENT = "silent"  # set and in force, but secdns does not answer: names do not resolve
 OVERRULED = "overruled"  # set, and changed by somebody else since, or only half set
+ASIDE = "aside"  # wanted, but another program has set its own again and again: it controls DNS now
 OFF = "off"
 
 
@@ -50,6 +51,8 @@ def look(machine: Machine, platform: str, ask: Callable[[Server], object]) -> St
     record = earlier[1] if earlier else None
     if record is None:
         state, words, remedy = OFF, _off_in_words(titles, detection.problem), detection.remedy
+        if aside := contest.load(machine).aside:
+            state, words, remedy = ASIDE, f"aside: {contest.in_words(aside)}", contest.REMEDY
         network = switch.merged(BACKENDS[name].current(machine) for name in detection.backends)
     else:
         state, words, remedy = _state(machine, record, platform, ask)

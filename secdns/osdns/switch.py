@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from secdns.errors import NotInForceError, NotPermittedError, SettingsError
-from secdns.osdns import BACKENDS, journal, wish
+from secdns.osdns import BACKENDS, contest, journal, wish
 from secdns.osdns.detect import Detection, detect
 from secdns.osdns.journal import Journal, Saved
 from secdns.osdns.machine import Machine, Snapshot, beside, meant_by
@@ -83,39 +83,51 @@ def turn_on(
     """Make ``settings`` the system's, and prove that they are; False if they were in force already.
 
     ``now`` is in seconds since 1970. With ``if_wanted`` nothing is done, and False given, if somebody
-    has turned it off meanwhile. If it fails everything is as it was before, unless the message
-    says otherwise.
+    has turned it off meanwhile or secdns stands aside for another program. If it fails everything is
+    as it was before, unless the message says otherwise.
 
     Raises:
         NotPermittedError: this process is not root.
         NotInForceError: it was done, names did not go through secdns, and it was taken back.
         SettingsError: it cannot be done, the reason and the remedy are given.
     """
-    with _alone(machine):
-        if if_wanted and not wish.is_there(machine):
+    with alone(machine):
+        if if_wanted and (not wish.is_there(machine) or contest.load(machine).aside):
             return False
+        if not if_wanted:
+            contest.forget(machine)
         earlier = [each for _, each in journal.found(machine)]
         if len(earlier) == 1:
             again = prospect(machine, settings, platform, earlier[0])
             if why_not_in_force(machine, earlier[0], again) is None and _reason_from(machine, prove) is None:
                 return False
-        _undo_all(machine)
-        wanted = prospect(machine, settings, platform)
-        try:
-            _begin(machine, wanted, now)
-            _carry_out(machine, wanted)
-        except SettingsError as error:
-            _take_back(machine, error)
-            raise type(error)(f"{error}; everything is as it was before", hint=error.hint) from error
-        except OSError as error:
-            failure = explained(error)
-            _take_back(machine, failure)
-            raise SettingsError(f"{failure}; everything is as it was before", hint=failure.hint) from error
-        except BaseException as error:  # interrupted
-            _take_back(machine, SettingsError(f"interrupted ({type(error).__name__})"))
-            raise
-        _insist_on_proof(machine, prove)
+        put_in_force(machine, settings, prove, platform=platform, now=now)
     return True
+
+
+def put_in_force(machine: Machine, settings: DNSSettings, prove: Prove, *, platform: str, now: int) -> None:
+    """Do it, from the beginning; for those who have the machine to themselves (``alone``).
+
+    Raises:
+        NotInForceError: it was done, names did not go through secdns, and it was taken back.
+        SettingsError: it cannot be done, the reason and the remedy are given.
+    """
+    undo_all(machine)
+    wanted = prospect(machine, settings, platform)
+    try:
+        _begin(machine, wanted, now)
+        _carry_out(machine, wanted)
+    except SettingsError as error:
+        _take_back(machine, error)
+        raise type(error)(f"{error}; everything is as it was before", hint=error.hint) from error
+    except OSError as error:
+        failure = explained(error)
+        _take_back(machine, failure)
+        raise SettingsError(f"{failure}; everything is as it was before", hint=failure.hint) from error
+    except BaseException as error:  # interrupted
+        _take_back(machine, SettingsError(f"interrupted ({type(error).__name__})"))
+        raise
+    _insist_on_proof(machine, prove)
 
 
 def turn_off(machine: Machine, *, for_now: bool = False) -> list[str] | None:
@@ -128,12 +140,13 @@ def turn_off(machine: Machine, *, for_now: bool = False) -> list[str] | None:
         NotPermittedError: this process is not root.
         SettingsError: it cannot be put back (yet); the journal is kept.
     """
-    with _alone(machine):
+    with alone(machine):
         try:
-            return _undo_all(machine)
+            return undo_all(machine)
         finally:
             if not for_now:
                 wish.forget(machine)
+                contest.forget(machine)
 
 
 def why_not_in_force(machine: Machine, earlier: Journal, wanted: Prospect) -> str | None:
@@ -179,7 +192,7 @@ def merged(all_settings: Iterator[DNSSettings]) -> DNSSettings:
 
 
 @contextlib.contextmanager
-def _alone(machine: Machine) -> Iterator[None]:
+def alone(machine: Machine) -> Iterator[None]:
     """Keep others out, as far as they go through here; needs root."""
     if not machine.may_change():
         raise NotPermittedError("only root may change the system's DNS settings: nothing was changed")
@@ -298,14 +311,15 @@ def _reason_from(machine: Machine, prove: Prove) -> str | None:
 def _take_back(machine: Machine, cause: SettingsError) -> None:
     """Undo after a failure; if that fails too, say both."""
     try:
-        _undo_all(machine)
+        undo_all(machine)
     except (OSError, SettingsError) as error:
         raise SettingsError(
             f"{cause}, and taking it back failed: {error}", hint="once that is cured: sudo secdns rescue"
         ) from error
 
 
-def _undo_all(machine: Machine) -> list[str] | None:
+def undo_all(machine: Machine) -> list[str] | None:
+    """Put back what is in the journal; see ``turn_off``, which does it for those who are not ``alone``."""
     found = list(journal.found(machine))
     if not found:
         return None
@@ -379,14 +393,15 @@ def _run_back(machine: Machine, run: Run, *, whole: bool) -> None:
 def _settle(machine: Machine, saved: Saved, hosts: set[str]) -> None:
     """Write another program's file for it, if it is gone and its file still leads to us."""
     for _ in range(int(WATCH_S / WATCH_STEP_S)):
-        if not _leads_to(machine.text(saved.path), hosts):
+        if not leads_to(machine.text(saved.path), hosts):
             return
-        if _leads_to(saved.before.octets.decode("utf-8", "replace"), hosts):
+        if leads_to(saved.before.octets.decode("utf-8", "replace"), hosts):
             return  # it did before, too
         machine.pause(WATCH_STEP_S)
     machine.put(saved.path, saved.before)
 
 
-def _leads_to(text: str | None, hosts: set[str]) -> bool:
+def leads_to(text: str | None, hosts: set[str]) -> bool:
+    """Tell whether a resolv.conf with this text names ``hosts`` and nobody else."""
     named = {server.host for server in read_resolv_conf(text or "").servers}
     return bool(named) and named <= hosts

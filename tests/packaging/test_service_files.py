@@ -5,17 +5,24 @@ import plistlib
 import re
 import subprocess
 import xml.etree.ElementTree as ET
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from secdns.cli.exits import Exit
-from secdns.osdns import wish
+from secdns.osdns import networkmanager, resolved, wish
+from secdns.osdns.plan import RESOLV_CONF
 from secdns.systemd import BEATS
 from tests.lab.programs import find
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
-UNITS = sorted([*PACKAGING.glob("systemd/*.service"), *PACKAGING.glob("systemd/*.socket")])
+UNITS = sorted(
+    [
+        *PACKAGING.glob("systemd/*.service"),
+        *PACKAGING.glob("systemd/*.socket"),
+        *PACKAGING.glob("systemd/*.path"),
+    ]
+)
 
 
 def unit(name: str) -> configparser.ConfigParser:
@@ -112,12 +119,24 @@ def test_units_and_program_agree() -> None:
     assert int(service["RestartPreventExitStatus"]) == Exit.CONFIG
     assert wish.UNIT == "secdns.service"
     assert unit("secdns-system.service")["Unit"]["ConditionPathExists"] == wish.place()
+    condition = unit("secdns-overruled.service")["Service"]["ExecCondition"]
+    assert condition == f"/usr/bin/test -e {wish.place()}"
 
 
 def test_settings_are_never_waited_for_by_those_who_change_them() -> None:
     """systemd would have the end of secdns wait for a restart of resolved, and that one for the end."""
-    for name in ("secdns.service", "secdns-system.service"):
+    for name in ("secdns.service", "secdns-system.service", "secdns-overruled.service"):
         assert "resolved" not in unit(name)["Unit"]["After"]
+
+
+def test_every_file_that_a_backend_writes_or_has_written_is_watched() -> None:
+    text = (PACKAGING / "systemd/secdns-overruled.path").read_text()
+    watched = re.findall(r"^PathChanged=(.*)$", text, re.M)
+    for path in (resolved.DROP_IN, resolved.DELEGATE, networkmanager.FILE):
+        assert str(PurePosixPath(path).parent) in watched
+    assert RESOLV_CONF in watched
+    assert unit("secdns-overruled.path")["Unit"]["PartOf"] == wish.UNIT
+    assert "Wants=secdns-overruled.path\n" in (PACKAGING / "systemd/secdns.service").read_text()
 
 
 def test_launchd_reads_the_property_list() -> None:
