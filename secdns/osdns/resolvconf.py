@@ -21,6 +21,8 @@ volatile = True
 OPENRESOLV_NAME = "secdns"
 DEBIAN_NAME = "lo.secdns"
 
+_EXCLUSIVE = "/run/resolvconf/exclusive"
+
 
 def current(machine: Machine) -> DNSSettings:
     """Give what all interfaces but ours want."""
@@ -42,10 +44,12 @@ def plan(machine: Machine, settings: DNSSettings) -> Plan:
     if "openresolv" in version:
         search = settings.search or current(machine).search  # exclusive hides the others' too
         add = Run(("resolvconf", "-m", "0", "-x", "-a", OPENRESOLV_NAME), stdin=_text(settings.hosts, search))
-        undo = Run(("resolvconf", "-f", "-d", OPENRESOLV_NAME))
+        undo = [Run(("resolvconf", "-f", "-d", OPENRESOLV_NAME))]
+        if machine.snapshot(_EXCLUSIVE).kind == "absent":  # it makes that for us, and leaves it empty
+            undo.append(Run(("rmdir", _EXCLUSIVE), required=False))
     elif "Debian" in version:
         add = Run(("resolvconf", "-a", DEBIAN_NAME), stdin=_text(settings.hosts[:1], ()))
-        undo = Run(("resolvconf", "-d", DEBIAN_NAME))
+        undo = [Run(("resolvconf", "-d", DEBIAN_NAME))]
     else:
         raise SettingsError(
             f"resolvconf says it is {version.split(chr(10))[0] or 'nothing'!r}, "
@@ -53,7 +57,7 @@ def plan(machine: Machine, settings: DNSSettings) -> Plan:
             hint=f"let nobody write {RESOLV_CONF}, or install openresolv",
         )
     watched = machine.follow(RESOLV_CONF) or RESOLV_CONF
-    return Plan((add,), undo=(undo,), watched=(watched,), check=lambda machine: _check(machine, settings))
+    return Plan((add,), undo=tuple(undo), watched=(watched,), check=lambda machine: _check(machine, settings))
 
 
 def _text(hosts: tuple[str, ...], search: tuple[str, ...]) -> str:
