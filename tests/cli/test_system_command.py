@@ -20,6 +20,8 @@ from secdns.osdns.machine import Machine
 from secdns.osdns.plan import Server
 from tests.fixtures import listening
 from tests.osdns.machines import US, Fake, World, asked, make
+from tests.osdns.test_journal import BAD
+from tests.osdns.test_switch import REFUSED
 
 __all__ = ["listening"]  # a fixture for this file
 
@@ -197,6 +199,46 @@ async def test_failure_to_set_it_again_is_tried_a_few_times_and_told(
     told = capsys.readouterr().err
     assert told.count("secdns: warning: secdns does not answer") == 3
     assert told.count("secdns: error: secdns does not answer") == 1
+    assert world.state() == before
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_resolv_conf_that_cannot_be_replaced_ends_on_with_73(
+    name: str, use: Use, config: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secdns.cli.system.wanted_settings", lambda file: US)
+    world = use("plain file")
+    spoil, message, remedy = REFUSED[name]
+    spoil(world)
+    before = world.state()
+    assert await run("system", "on") == 73
+    told = capsys.readouterr().err
+    assert message in told
+    assert "nothing was changed\nsecdns: hint: " in told
+    assert remedy in told
+    assert world.state() == before
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_journal_that_cannot_be_used_ends_every_command_with_73(
+    name: str, use: Use, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secdns.cli.system.wanted_settings", lambda file: US)
+    monkeypatch.setattr(proof, "why_not", lambda servers, look_up: None)
+    world = use("plain file")
+    monkeypatch.setattr("secdns.osdns.rescue.Machine", lambda: world.machine())
+    assert await run("system", "on") == 0
+    spoil, message, remedy = BAD[name]
+    spoil(world)
+    before = world.state()
+    capsys.readouterr()
+    for command in (["system", "on"], ["system", "off"], ["system", "status"], ["rescue"]):
+        assert await run(*command) == 73
+        told = capsys.readouterr().err
+        assert message in told
+        assert "/var/lib/secdns-system" in told
+        assert "nothing was changed\nsecdns: hint: " in told
+        assert remedy in told
     assert world.state() == before
 
 
