@@ -30,6 +30,7 @@ PLACES = {
     "usr/share/python3/runtime.d",
     "usr/share/zsh/vendor-completions",
 }
+NO_UNITS = {".conf", ".sysusers", ".tmpfiles"}  # their places have other names
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +57,11 @@ def test_it_has_every_file_of_the_program_and_none_that_lies_about(unpacked: Pat
     library = unpacked / "usr/lib/secdns"
     have = {str(path.relative_to(library)) for path in (library / "secdns").rglob("*") if path.is_file()}
     assert have == set(listed.stdout.splitlines())
+
+
+def test_it_has_every_unit_of_the_service(unpacked: Path) -> None:
+    units = {path.name for path in (ROOT / "packaging/systemd").glob("*.*") if path.suffix not in NO_UNITS}
+    assert {path.name for path in (unpacked / "usr/lib/systemd/system").iterdir()} == units
 
 
 def test_its_compiled_modules_are_for_every_python_that_it_may_be_installed_with(
