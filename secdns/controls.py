@@ -24,7 +24,6 @@ from secdns.control.schema import (
     Flushed,
     Pause,
     Problem,
-    State,
     Status,
     Steps,
     UpstreamInfo,
@@ -44,6 +43,7 @@ from secdns.network.watch import Outlook
 from secdns.providers import PROVIDERS
 from secdns.reasons import Told
 from secdns.routing import Groups
+from secdns.states import State
 from secdns.stats import Stats
 from secdns.upstream import Upstream
 from secdns.wishes import Keeper, Wishes
@@ -327,7 +327,7 @@ class Controls:
                 return State.SECURE, reasons.when_secure(used.name, protocol, is_checked)
             case "failing":
                 last = readings.last_failure(members)
-                return State.FAILING, reasons.when_failing([member.name for member in members], last)
+                return State.BLOCKED, reasons.when_failing([member.name for member in members], last)
             case _:
                 return State.CHECKING, reasons.when_checking(members[0].name)
 

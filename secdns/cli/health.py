@@ -14,7 +14,6 @@ from secdns.cli.asking import NoAnswer
 from secdns.cli.certificate import Certificate
 from secdns.cli.checks import Outcome, Result, failed, passed, skipped
 from secdns.config import Config
-from secdns.control.schema import State
 from secdns.control.schema import Status as DaemonStatus
 from secdns.dnssec.rrsig import Signature, read_signature
 from secdns.dnssec.times import ahead, shown, span
@@ -33,6 +32,7 @@ from secdns.listener.sockets import remedy
 from secdns.osdns.plan import Server
 from secdns.osdns.rivals import Rival
 from secdns.osdns.status import OFF, ON, Status
+from secdns.states import State
 
 GOOD: Final = "org"
 """A signed name that every resolver knows, so that asking for it tells nothing about anybody."""

@@ -34,7 +34,7 @@ def status(socket: str | None, as_json: bool) -> int:
         width = max(len(title) for title, _ in rows)
         for title, text in rows:
             terminal.out(f"{title:{width}}  {text}")
-    return Exit.NETWORK if got.state in ("offline", "failing") else Exit.OK
+    return Exit.NETWORK if got.state in ("offline", "blocked") else Exit.OK
 
 
 def _rows(got: "Status") -> Iterator[tuple[str, str]]:

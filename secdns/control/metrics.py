@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from secdns.control.schema import State, Status, Upstreams
+from secdns.control.schema import Status, Upstreams
+from secdns.states import State
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 MAX_LABEL: Final = 200  # characters

@@ -7,11 +7,11 @@ since 1970, lengths of time are seconds (``_s``) or milliseconds (``_ms``).
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from enum import StrEnum
 from typing import Any, Final, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from secdns.errors import ControlError
 from secdns.limit import Limit
+from secdns.states import State
 
 VERSION: Final = 1
 ROOT: Final = f"/v{VERSION}"
@@ -27,16 +27,6 @@ Health = Literal["unknown", "well", "failing", "distrusted"]
 T = TypeVar("T")
 Steps = Generator[None, None, T]
 """Work in steps, between which others get a turn."""
-
-
-class State(StrEnum):
-    """How things are, in one word."""
-
-    CHECKING = "checking"  # nothing has been asked since the start or since the network changed
-    SECURE = "secure"  # an encrypted upstream answers
-    PAUSED = "paused"  # on request: the network's own resolver answers, in plain, for a while
-    OFFLINE = "offline"  # there is no network that leads to an upstream
-    FAILING = "failing"  # there is a network, and no upstream answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +307,7 @@ def _read(kind: Any, value: Any) -> Any:
     if get_origin(kind) is tuple:
         return tuple(_read(arguments[0], one) for one in value)
     if kind is State:
-        return State(value) if value in State.__members__.values() else State.FAILING
+        return State(value) if value in State.__members__.values() else State.BLOCKED
     wanted = {int: int, float: (int, float), str: str, bool: bool}.get(kind)
     if wanted is not None and not isinstance(value, wanted):  # type: ignore[arg-type]
         raise TypeError(f"{value!r} where {kind.__name__} was wanted")

@@ -1,5 +1,7 @@
 """Know what happens to the network that we are on.
 
+state     what follows from all that is known of it; pure
+portal    whether it wants people to sign in first
 watch     notices that it changed, that the machine slept, that the clock was set
 ways      how octets to an upstream leave this machine
 clocks    sleep and jumps, from what three clocks say

@@ -98,9 +98,10 @@ TITLES: Final = {
     Look.SECURE: "Protected",
     Look.CHECKING: "Checking",
     Look.PAUSED: "Paused: not protected",
-    Look.FAILING: "No upstream answers",
+    Look.BLOCKED: "No upstream answers",
     Look.OFFLINE: "No network",
     Look.SIGN_IN: "This network wants you to sign in",
+    Look.VPN: "A VPN wants to be asked for every name",
     Look.GONE: "Not protected: secdns does not answer",
 }
 
@@ -200,7 +201,9 @@ def _network(status: Status) -> str:
             return "its own DNS is used, unencrypted"
         case Look.SIGN_IN:
             return "has a sign-in page"
-        case Look.FAILING:
+        case Look.VPN:
+            return "reached through a VPN"
+        case Look.BLOCKED:
             return "no upstream can be reached from it"
         case _:
             return "not known yet"

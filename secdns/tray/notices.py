@@ -9,7 +9,7 @@ from secdns.tray.view import Look, View
 QUIET_S: Final = 600.0  # between two of one kind
 SETTLE_S: Final = 5.0  # a loss that is over sooner was a restart or a change of network
 
-_LOST: Final = {Look.FAILING, Look.GONE}
+_LOST: Final = {Look.BLOCKED, Look.GONE}
 
 
 @dataclass(frozen=True, slots=True)

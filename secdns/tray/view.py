@@ -16,9 +16,10 @@ class Look(StrEnum):
     SECURE = "secure"
     CHECKING = "checking"
     PAUSED = "paused"
-    FAILING = "failing"
+    BLOCKED = "blocked"
     OFFLINE = "offline"
     SIGN_IN = "sign-in"
+    VPN = "vpn"
     GONE = "gone"  # the daemon is not there, or does not answer
 
 
@@ -28,9 +29,9 @@ _LOOKS = {
     "secure": Look.SECURE,
     "paused": Look.PAUSED,
     "offline": Look.OFFLINE,
-    "failing": Look.FAILING,
+    "blocked": Look.BLOCKED,
     "sign-in": Look.SIGN_IN,
-    "sign-in needed": Look.SIGN_IN,
+    "vpn": Look.VPN,
 }
 
 
@@ -53,4 +54,4 @@ class View:
             return Look.GONE
         if self.status is None:
             return Look.CHECKING
-        return _LOOKS.get(self.status.state, Look.FAILING)
+        return _LOOKS.get(self.status.state, Look.BLOCKED)

@@ -13,7 +13,7 @@ from secdns.cli.asking import NoAnswer
 from secdns.cli.certificate import Certificate
 from secdns.cli.checks import Outcome
 from secdns.cli.health import CHECKS, Listening, Looks, Reply, is_good, judge
-from secdns.control.schema import CacheInfo, Counters, State, UpstreamInfo
+from secdns.control.schema import CacheInfo, Counters, UpstreamInfo
 from secdns.control.schema import Status as DaemonStatus
 from secdns.dns.edns import EDNS, extended_error
 from secdns.dns.message import Message, Question, Record
@@ -32,6 +32,7 @@ from secdns.listener.holder import Holder
 from secdns.osdns.plan import DNSSettings, Server
 from secdns.osdns.rivals import Rival
 from secdns.osdns.status import OFF, ON, OVERRULED, SILENT, Status
+from secdns.states import State
 from secdns.testing import Authority
 from secdns.transport import Facts
 

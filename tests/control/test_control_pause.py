@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from secdns.config import load
-from secdns.control.schema import State
 from secdns.daemon import Daemon
 from secdns.endpoint import Endpoint
 from secdns.errors import ControlError
@@ -16,6 +15,7 @@ from secdns.iana import EDE
 from secdns.network.learning import Learner
 from secdns.network.links import Link
 from secdns.network.watch import Change
+from secdns.states import State
 from secdns.testing import FakeUpstream, ZoneData
 from tests.control.stage import LISTEN, UNCHECKED, Stage, address, running
 from tests.forwarder.stage import route, table, told

@@ -10,8 +10,8 @@ import pytest
 
 from secdns import __version__
 from secdns.control.client import Client
-from secdns.control.schema import State
 from secdns.errors import ControlError
+from secdns.states import State
 from secdns.testing import FakeUpstream
 from tests.control.stage import running
 from tests.forwarder.stage import table
@@ -41,7 +41,7 @@ async def test_upstream_that_fails_is_told_in_words_with_a_remedy(up: FakeUpstre
     async with running(table(up), tmp_path) as stage:
         await stage.ask("h1.example.test")
         status = await stage.api(stage.client.status)
-    assert status.state is State.FAILING
+    assert status.state is State.BLOCKED
     assert status.sentence.startswith("a does not answer: a broke the connection off before it answered")
     assert status.remedy is not None
     assert status.problem is not None

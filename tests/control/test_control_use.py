@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from secdns.control.schema import State
 from secdns.errors import ControlError
+from secdns.states import State
 from secdns.testing import FakeUpstream
 from secdns.wishes import FILE_NAME
 from tests.control.stage import LISTEN, UNCHECKED, address, running

@@ -15,7 +15,6 @@ from secdns.control.schema import (
     Counters,
     Pause,
     Problem,
-    State,
     Status,
     UpstreamInfo,
     Upstreams,
@@ -23,6 +22,7 @@ from secdns.control.schema import (
     to_json,
 )
 from secdns.errors import ControlError
+from secdns.states import State
 
 
 def upstream(name: str = "quad9", **given: Any) -> UpstreamInfo:

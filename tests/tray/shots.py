@@ -9,8 +9,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from secdns.control.schema import Pause, State, Status
+from secdns.control.schema import Pause, Status
 from secdns.errors import ControlError
+from secdns.states import State
 from secdns.tray.icons import pixmap
 from secdns.tray.view import View
 from tests.lab import programs
@@ -27,8 +28,8 @@ STATES: dict[str, Status] = {
         remedy="it ends by itself; to end it now: `secdns resume`",
         pause=Pause(2e9, 252.0, ("192.168.1.1",)),
     ),
-    "failing": status(
-        State.FAILING,
+    "blocked": status(
+        State.BLOCKED,
         sentence="no upstream answers: quad9 cannot be reached from this network",
         remedy="look whether this machine is on a network, and whether that has a sign-in page",
     ),

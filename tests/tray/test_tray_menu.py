@@ -55,7 +55,7 @@ def actions(shown: View) -> list[object]:
         pytest.param(
             view("paused", pause=PAUSE), Look.PAUSED, "Paused: not protected, 5 min left", id="paused"
         ),
-        pytest.param(view("failing"), Look.FAILING, "No upstream answers", id="failing"),
+        pytest.param(view("blocked"), Look.BLOCKED, "No upstream answers", id="blocked"),
         pytest.param(view("offline"), Look.OFFLINE, "No network", id="offline"),
         pytest.param(view("sign-in"), Look.SIGN_IN, "This network wants you to sign in", id="sign-in"),
         pytest.param(
@@ -68,7 +68,7 @@ def actions(shown: View) -> list[object]:
             id="an old answer beside an error counts for nothing",
         ),
         pytest.param(View(), Look.CHECKING, "Checking", id="nothing asked yet"),
-        pytest.param(view("brand-new"), Look.FAILING, "No upstream answers", id="a state of the future"),
+        pytest.param(view("brand-new"), Look.BLOCKED, "No upstream answers", id="a state of the future"),
     ],
 )
 def test_each_state_has_a_look_and_a_headline(shown: View, look: Look, want: str) -> None:
@@ -151,11 +151,11 @@ def test_strict_offers_no_pause_and_says_why() -> None:
 def test_sign_in_page_is_offered_only_when_the_state_says_so() -> None:
     offered = {
         state: SignIn() in actions(view(state))
-        for state in ("checking", "secure", "paused", "offline", "failing", "sign-in")
+        for state in ("checking", "secure", "paused", "offline", "blocked", "vpn", "sign-in")
     }
     assert offered == {
-        "checking": False, "secure": False, "paused": False, "offline": False, "failing": False,
-        "sign-in": True,
+        "checking": False, "secure": False, "paused": False, "offline": False, "blocked": False,
+        "vpn": False, "sign-in": True,
     }  # fmt: skip
 
 
@@ -193,7 +193,8 @@ def test_network_that_is_gone_is_named() -> None:
         (view(), "secdns is used"),
         (view(is_strict=True), "secdns is used, strictly"),
         (view("paused", pause=PAUSE), "its own DNS is used, unencrypted"),
-        (view("failing"), "no upstream can be reached from it"),
+        (view("blocked"), "no upstream can be reached from it"),
+        (view("vpn"), "reached through a VPN"),
         (view("checking"), "not known yet"),
         (view("sign-in"), "has a sign-in page"),
     ],
@@ -219,7 +220,7 @@ HOSTILE = "a\n\x1b]0;b\x07\u202ec\u2066d\u200be\u05d0f\u0301_<b>&" + "x" * 5000
 def test_hostile_texts_stay_on_their_line_and_turn_nothing_round_l5() -> None:
     shown = View(
         status(
-            "failing",
+            "blocked",
             sentence=HOSTILE,
             remedy=HOSTILE,
             network=HOSTILE,

@@ -55,10 +55,10 @@ def test_nothing_is_told_of_what_is_expected(seen: list[tuple[float, View]]) -> 
 
 def test_upstreams_that_all_fail_are_a_loss_in_the_daemons_words() -> None:
     notices = Notices()
-    failing = View(status("failing", sentence="no upstream answers", remedy="look at the network"))
+    blocked = View(status("blocked", sentence="no upstream answers", remedy="look at the network"))
     notices.look(SECURE, 0)
-    notices.look(failing, 1)
-    (notice,) = notices.look(failing, 9)
+    notices.look(blocked, 1)
+    (notice,) = notices.look(blocked, 9)
     assert notice.text == "No upstream answers. Look at the network"
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from dbus_fast import Variant
 
-from secdns.control.schema import State, Upstreams
+from secdns.control.schema import Upstreams
 from secdns.errors import ControlError
+from secdns.states import State
 from secdns.tray import app
 from secdns.tray.icons import SIZES
 from secdns.tray.view import Look
@@ -56,7 +57,7 @@ async def test_panel_is_given_all_it_needs_to_draw(bus: str, daemon: FakeDaemon)
         (State.CHECKING, Look.CHECKING, "Active"),
         (State.PAUSED, Look.PAUSED, "Active"),
         (State.OFFLINE, Look.OFFLINE, "Active"),
-        (State.FAILING, Look.FAILING, "Active"),
+        (State.BLOCKED, Look.BLOCKED, "Active"),
     ],
 )
 async def test_icon_follows_the_daemons_state(

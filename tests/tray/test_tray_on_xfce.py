@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from secdns.control.schema import Pause, State
+from secdns.control.schema import Pause
+from secdns.states import State
 from secdns.tray.icons import pixmap
 from secdns.tray.menu import Kind, build
 from secdns.tray.view import Look, View
@@ -45,7 +46,7 @@ def test_people_see_each_state_and_switch_by_mouse_and_keys(shown: Screen, tmp_p
             shown.click(labels.index("Upstream"), 2)  # below it the configuration's order, quad9, mullvad
             shown.until(lambda: bool(daemon.posts))
             assert daemon.posts == [("use", {"upstream": "mullvad"})]
-            for state in (State.CHECKING, State.OFFLINE, State.FAILING, State.PAUSED, State.SECURE):
+            for state in (State.CHECKING, State.OFFLINE, State.BLOCKED, State.PAUSED, State.SECURE):
                 pause = Pause(2e9, 240.0, ("192.168.1.1",)) if state is State.PAUSED else None
                 daemon.status = replace(status(state), pause=pause)
                 shown.until(partial(shown.icon_has, colour(Look(state.value))))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from secdns.control.schema import State
+from secdns.states import State
 from secdns.testing import FakeUpstream
 from secdns.tray import app
 from tests.control.stage import address, running
