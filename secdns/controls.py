@@ -16,13 +16,15 @@ from secdns.cache import Cache
 from secdns.config import Config
 from secdns.control import durations
 from secdns.control.schema import (
-    PAUSE_S,
     Allowed,
     CacheInfo,
     Counters,
     Explained,
     Flushed,
+    LinkInfo,
+    Network,
     Pause,
+    Portal,
     Problem,
     Status,
     Steps,
@@ -39,16 +41,17 @@ from secdns.iana import RRType
 from secdns.listener import Responder
 from secdns.listener.query_log import QueryLog
 from secdns.network.clocks import Clocks
+from secdns.network.links import Link
 from secdns.network.watch import Outlook
+from secdns.pausing import Pausing
 from secdns.providers import PROVIDERS
 from secdns.reasons import Told
 from secdns.routing import Groups
 from secdns.states import State
 from secdns.stats import Stats
+from secdns.surroundings import Surroundings
 from secdns.upstream import Upstream
 from secdns.wishes import Keeper, Wishes
-
-MAX_RESOLVERS: Final = 3  # of the network's own that a pause asks, as the C library does
 
 MAX_EXPLAINING: Final = 2  # names at once: each may cost 40 questions and 48 checks of signatures
 _UNCHECKED: Final = 'no signatures are checked: [dnssec] mode = "off"'
@@ -69,6 +72,10 @@ class Program(Protocol):
     def listen_addresses(self) -> tuple[str, ...]:
         """Where it listens."""
 
+    @property
+    def links(self) -> tuple[tuple[Link, bool], ...]:
+        """The links, and whether each leads to an upstream."""
+
     def reroute(self) -> None:
         """Build the routing anew and go over to it; what is in flight ends where it began."""
 
@@ -82,6 +89,7 @@ class Controls:
         groups: Groups,
         outlook: Outlook,
         keeper: Keeper,
+        surroundings: Surroundings,
         *,
         clocks: Clocks,
         resolvers: Callable[[], tuple[Endpoint, ...]],
@@ -90,18 +98,24 @@ class Controls:
         self._groups = groups
         self._outlook = outlook
         self._keeper = keeper
+        self._surroundings = surroundings
         self._clocks = clocks
         self._resolvers = resolvers
         self._loop = asyncio.get_running_loop()
         self._wishes = Wishes()
         self._explaining = 0
-        self._pause_until = 0.0  # the cache's seconds, which count sleep
-        self._timer: asyncio.Handle | None = None
         self._began = clocks.boot()
+        self._pausing = Pausing(
+            groups,
+            clocks.boot,
+            resolvers=resolvers,
+            remember=lambda until, for_s: self._remember(paused_until=until, paused_for_s=for_s),
+            reroute=program.reroute,
+            count=surroundings.count,
+        )
 
     def restore(self) -> None:
         """Take up what was wished before the restart; call it before the first routing is built."""
-        self._groups.is_detour_on = self._is_pause_on
         wishes = self._keeper.load()
         name = wishes.upstream
         if name is not None and not _is_known(name, self._program.config):
@@ -113,7 +127,7 @@ class Controls:
         self._wishes = Wishes(name)
         left_s = wishes.left_s(self._clocks.wall())
         if left_s > 0 and not self._program.config.strict:
-            self._begin_pause(left_s, self._resolvers())  # if they are not known yet, with ``follow_links``
+            self._pausing.restore(left_s)
             self._wishes = wishes
 
     def reconfigure(self, config: Config) -> None:
@@ -122,23 +136,17 @@ class Controls:
         if first is not None and not _is_known(first, config):
             self._groups.first = None
             self._remember(upstream=None)
-        if config.strict and self._pause_until:
-            self._end_pause("the configuration is strict now")
+        if config.strict and self._pausing.is_wished:
+            self._pausing.end("the configuration is strict now")
+        self._surroundings.reconfigure(is_strict=config.strict)
 
     def follow_links(self) -> None:
         """Look for the resolvers of the network as it is now; call it before the routing is built."""
-        if not self._is_pause_on():
-            return
-        resolvers = self._resolvers()
-        if self._groups.detour and not resolvers:
-            self._end_pause("this network has no resolver of its own")
-        else:
-            self._groups.detour = resolvers[:MAX_RESOLVERS]
+        self._pausing.follow_links()
 
     async def aclose(self) -> None:
         """Set no timer off any more, and see that all is written."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._pausing.close()
         await self._keeper.aclose()
 
     # what changes
@@ -165,28 +173,30 @@ class Controls:
                 hint="to allow it: strict = false",
                 code="not-possible",
             )
-        resolvers = self._resolvers()
-        if not resolvers:
-            raise ControlError(
-                "it is not known which resolver this network has, so there is nothing to hand questions to",
-                hint="to go back to the system's own settings: secdns system off",
-                code="not-possible",
-            )
-        for_s = min(for_s, PAUSE_S.most)
-        self._begin_pause(for_s, resolvers)
-        self._remember(paused_until=self._clocks.wall() + for_s, paused_for_s=float(for_s))
-        self._program.reroute()
-        names = ", ".join(end.host for end in resolvers)
-        _LOG.warning("paused for %s: questions go in plain to %s", durations.shown(for_s), names)
+        self._surroundings.consent.end("a pause was wished")
+        self._pausing.begin(for_s, self._clocks.wall())
         pause = self._pause()
         assert pause is not None  # noqa: S101  it has just begun
         return pause
 
     def resume(self) -> None:
-        """End the pause, if there is one."""
-        if self._pause_until:
-            self._end_pause("on request")
+        """End the pause, or the time to sign in, if there is one."""
+        if self._pausing.is_wished:
+            self._pausing.end("on request")
             self._program.reroute()
+        if self._surroundings.consent.end("on request"):
+            self._program.reroute()
+
+    async def portal(self) -> Portal:
+        """Let everything out in plain for some minutes, so that a person can sign in."""
+        if self._pausing.is_wished:
+            raise ControlError(
+                "a pause is on: questions go unencrypted to the network's own resolver already",
+                hint="to get to the sign-in page, open http://neverssl.com/ in a browser",
+                code="not-possible",
+            )
+        await self._surroundings.allow()
+        return self._surroundings.portal_info(self._clocks.wall())
 
     def flush(self, name: str | None) -> Steps[Flushed]:
         """Forget answers, with what follows from them."""
@@ -249,11 +259,28 @@ class Controls:
                 stats.drops,
                 stats.stale,
                 dict(stats.failures),
+                stats.plain,
             ),
             cache=CacheInfo(len(cache), cache.octets, program.config.cache.size_octets),
             pause=pause,
             problem=self._problem(members, now, may_change),
             network=self._outlook.gone or None,
+            portal=self._portal(),
+        )
+
+    def network(self, *, may_change: bool) -> Network:
+        """Tell what network this is."""
+        status, around = self.status(may_change=may_change), self._surroundings
+        return Network(
+            state=status.state,
+            sentence=status.sentence,
+            remedy=status.remedy,
+            is_strict=status.is_strict,
+            links=tuple(_link(link, is_used) for link, is_used in self._program.links),
+            resolvers=tuple(end.host for end in self._resolvers()),
+            portal=status.portal,
+            vpn=around.vpn or None,
+            plain=around.plain,
         )
 
     def upstreams(self) -> Upstreams:
@@ -318,18 +345,33 @@ class Controls:
         if pause is not None:
             left = durations.shown(pause.left_s)
             return State.PAUSED, reasons.when_paused(left, pause.resolvers)
-        if self._outlook.gone:
-            return State.OFFLINE, reasons.when_offline(self._outlook.gone)
-        match readings.health_of_all(members):
+        state, portal = self._surroundings.state, self._portal()
+        if state is State.SIGN_IN and portal is not None:
+            return state, _of_portal(portal, self._surroundings.host)
+        if state is State.VPN:
+            rest = self._of_upstreams(members, used)
+            return state, reasons.when_vpn(self._surroundings.vpn, rest)
+        if state is State.OFFLINE:
+            return state, reasons.when_offline(self._outlook.gone)
+        return state, self._of_upstreams(members, used)
+
+    def _of_upstreams(self, members: tuple[Upstream, ...], used: Upstream) -> Told:
+        """Say in words how the upstreams are."""
+        match self._surroundings.situation.upstreams:
             case "well":
-                protocol = readings.protocol(used)
                 is_checked = self._groups.validating is not None
-                return State.SECURE, reasons.when_secure(used.name, protocol, is_checked)
-            case "failing":
-                last = readings.last_failure(members)
-                return State.BLOCKED, reasons.when_failing([member.name for member in members], last)
+                return reasons.when_secure(used.name, readings.protocol(used), is_checked)
+            case "unknown":
+                return reasons.when_checking(members[0].name)
             case _:
-                return State.CHECKING, reasons.when_checking(members[0].name)
+                last = readings.last_failure(members)
+                return reasons.when_failing([member.name for member in members], last)
+
+    def _portal(self) -> Portal | None:
+        """Give the sign-in page, None where nobody has to sign in as far as we know."""
+        if self._surroundings.state is not State.SIGN_IN:
+            return None
+        return self._surroundings.portal_info(self._clocks.wall())
 
     def _info(
         self, member: Upstream, members: tuple[Upstream, ...], used: Upstream, now: float
@@ -339,7 +381,7 @@ class Controls:
             member,
             now,
             is_first=member is members[0],
-            is_in_use=member is used and not self._groups.detour,
+            is_in_use=member is used and self._groups.detour is None,
             is_configured=member.name in names,
         )
 
@@ -352,49 +394,26 @@ class Controls:
         trouble = self._program.forwarder.troubles.last
         return readings.problem(trouble, members, now=now, boot=boot, wall=wall, with_name=may_change)
 
-    # the pause
-
-    def _is_pause_on(self) -> bool:
-        if self._clocks.boot() < self._pause_until:
-            return True
-        if self._timer is not None and self._pause_until:
-            self._timer.cancel()
-            self._timer = self._loop.call_soon(self._on_time)  # a timer stands still while the machine sleeps
-        return False
-
-    def _begin_pause(self, for_s: float, resolvers: tuple[Endpoint, ...]) -> None:
-        self._groups.detour = resolvers[:MAX_RESOLVERS]
-        self._pause_until = self._clocks.boot() + for_s
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(for_s, self._on_time)
-
-    def _end_pause(self, why: str) -> None:
-        self._groups.detour = ()
-        self._pause_until = 0.0
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._remember(paused_until=0.0, paused_for_s=0.0)
-        _LOG.info("the pause is over (%s): questions go encrypted again", why)
-
-    def _on_time(self) -> None:
-        if self._pause_until:
-            self._end_pause("its time is over")
-            self._program.reroute()
-
     def _pause(self) -> Pause | None:
-        left_s = self._pause_until - self._clocks.boot()
-        if not self._groups.detour or left_s <= 0:
-            return None
-        hosts = tuple(end.host for end in self._groups.detour)
-        return Pause(round(self._wishes.paused_until, 3), round(left_s, 3), hosts)
+        return self._pausing.info(self._wishes.paused_until)
 
     # what is remembered
 
     def _remember(self, **changes: object) -> None:
         self._wishes = replace(self._wishes, **changes)  # type: ignore[arg-type]  # its own fields
         self._keeper.keep(self._wishes)
+
+
+def _link(link: Link, is_used: bool) -> LinkInfo:
+    hosts = tuple(host for host, _ in link.resolvers)
+    domains = tuple(to_text(domain) for domain in link.domains)
+    return LinkInfo(link.name, hosts, domains, link.is_vpn, link.wants_all, is_used)
+
+
+def _of_portal(portal: Portal, host: str | None) -> Told:
+    if portal.left_s is None:
+        return reasons.when_signed_out(host)
+    return reasons.when_signing_in(durations.shown(portal.left_s), portal.resolvers, portal.plain)
 
 
 def _is_known(name: str, config: Config) -> bool:

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from secdns.cache import Cache
+from secdns.checking import Look
 from secdns.config import Config, default
 from secdns.control.peers import rights
 from secdns.control.server import Server
@@ -30,15 +31,17 @@ from secdns.listener.query_log import QueryLog
 from secdns.listener.sockets import Bound, open_sockets, raise_descriptor_limit
 from secdns.listener.tcp import TCPServer
 from secdns.listener.udp import UDPServer
+from secdns.network import portal
 from secdns.network.clocks import Clocks
 from secdns.network.learning import Learner
-from secdns.network.links import best_first
+from secdns.network.links import Link, best_first
 from secdns.network.watch import Change, Watch
 from secdns.paths import control_socket, state_dir
 from secdns.policy import Hosts, parse_hosts
 from secdns.routing import Groups, Routing
 from secdns.split import NOTHING, Split, split
 from secdns.stats import Stats
+from secdns.surroundings import Surroundings
 from secdns.systemd import ServiceManager, take_sockets
 from secdns.wishes import Keeper
 
@@ -60,7 +63,8 @@ class Daemon:
     that it stays. ``state_dir`` is where what must survive a restart is kept, None for nowhere.
     ``clocks`` tell the time, and by their differences that the machine slept. ``learner`` makes what
     learns the resolvers of links; None means that none is ever asked. ``resolvers`` gives the network's
-    own resolvers; None: those that were learnt.
+    own resolvers; None: those that were learnt. ``look`` looks for a sign-in page; None means that nothing
+    is found out about the network unasked.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Daemon:
         clocks: Clocks | None = None,
         learner: Callable[[Callable[[], None]], Learner] | None = None,
         resolvers: Callable[[], tuple[Endpoint, ...]] | None = None,
+        look: Look | None = None,
     ) -> None:
         clocks = clocks or Clocks()
         self.config = config
@@ -89,13 +94,24 @@ class Daemon:
         self.learner = None if learner is None else learner(self._links_changed)
         heard = None if self.learner is None else self.learner.hear
         self.watch = Watch(self._groups.addresses, self._network_changed, clocks=clocks, heard=heard)
+        resolvers = resolvers or self._home
+        self.surroundings = Surroundings(
+            self,
+            self._groups,
+            self.watch,
+            clocks=clocks,
+            resolvers=resolvers,
+            look=look,
+            is_strict=config.strict,
+        )
         self.controls = Controls(
             self,
             self._groups,
             self.watch,
             Keeper(state_dir),
+            self.surroundings,
             clocks=clocks,
-            resolvers=resolvers or self._home,
+            resolvers=resolvers,
         )
         self.controls.restore()
         routing = self._groups.build(config, self._hosts, self._split)
@@ -105,6 +121,7 @@ class Daemon:
         self.forwarder = Forwarder(
             self.cache, routing, stats=self.stats, clock=clocks.boot, outlook=self.watch
         )
+        self.forwarder.landed = self.surroundings.landed
         self._server: Server | None = None
         self.responder = responder = self._responder(config)
         self.udp = UDPServer(responder, self.cache, clock=clocks.boot, stats=self.stats)
@@ -124,6 +141,7 @@ class Daemon:
             self.udp.listen(bound.udp, acls[bound.host])
             self.tcp.listen(bound.tcp, acls[bound.host])
         self.watch.start()
+        self.surroundings.start()
         self._links_changed()  # now it is known which of them leads to the upstreams
 
     async def learn(self) -> None:
@@ -147,6 +165,15 @@ class Daemon:
         """Where it listens, for a person."""
         return tuple(str(bound) for bound in self.bound)
 
+    @property
+    def links(self) -> tuple[tuple[Link, bool], ...]:
+        """The links, and whether each leads to an upstream."""
+        used = self.watch.links
+        return tuple((link, link.name in used) for link in best_first(self._known_links(), used))
+
+    def _known_links(self) -> tuple[Link, ...]:
+        return () if self.learner is None else self.learner.links
+
     def _network_changed(self, change: Change) -> None:
         """Begin anew: what was found out about upstreams may be wrong now."""
         if change.reason:
@@ -158,6 +185,10 @@ class Daemon:
         if change.reason:
             self.cache.forgive()
             self.forwarder.network_changed()
+        if change.is_break:
+            if self.learner is not None:
+                self.surroundings.forget_links()
+            self.surroundings.network_changed()
         if change.is_break and self.learner is not None:
             self._groups.forget_links()
             self._start(self._begin_anew_with_links(self.learner))
@@ -174,10 +205,11 @@ class Daemon:
     def _links_changed(self) -> None:
         """Go over to what the links' resolvers are to be asked for, if that is something else now."""
         found = self._find_split(self.config)
-        if found == self._split:
+        is_same, self._split = found == self._split, found
+        self.surroundings.follow_links(self._known_links(), is_hinted=False)
+        if is_same:
             return
         self._say(found)
-        self._split = found
         self.controls.follow_links()
         self.reroute()
 
@@ -201,14 +233,28 @@ class Daemon:
         self._go_over(routing)
         self.cache.renew()
         self._start(self._retire(routing))
+        self.surroundings.rerouted()
+
+    def recover(self) -> None:
+        """Hold nothing of before against anybody: the way to the upstreams is open now."""
+        self._groups.forgive()
+        self.cache.forgive()
+        self.forwarder.network_changed()
+
+    def refuse(self, words: str) -> None:
+        """Give up the questions that are being asked of the upstreams by default, and say why."""
+        self.forwarder.refuse(words)
+
+    def count_plain(self) -> None:
+        """Take note of a question that went out in plain."""
+        self.stats.plain += 1
 
     def _home(self) -> tuple[Endpoint, ...]:
         """Give the resolvers of the network that this machine is on, as far as they are known."""
         return tuple(end for _, end in self._split.own)
 
     def _find_split(self, config: Config) -> Split:
-        known = () if self.learner is None else self.learner.links
-        return split(config, best_first(known, self.watch.links))
+        return split(config, best_first(self._known_links(), self.watch.links))
 
     def _go_over(self, routing: Routing) -> None:
         self.forwarder.routing = routing
@@ -258,6 +304,7 @@ class Daemon:
             self.cache.flush()
         else:
             self.cache.renew()
+        self.surroundings.rerouted()
         await self._retire(routing)
         _LOG.info("configuration reloaded")
 
@@ -281,6 +328,7 @@ class Daemon:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.surroundings.aclose()
         await self.controls.aclose()
         await self._groups.aclose()
 
@@ -370,7 +418,7 @@ def run(config: Config, *, reread: Callable[[], Config] | None = None) -> int:
 
     async def main() -> None:
         learner = partial(Learner, saved=_saved)
-        daemon = Daemon(config, reread=reread, state_dir=state_dir(), learner=learner)
+        daemon = Daemon(config, reread=reread, state_dir=state_dir(), learner=learner, look=portal.look)
         await serve(daemon, control=control_socket(), ready=_introduce)
 
     with contextlib.suppress(KeyboardInterrupt):

@@ -103,6 +103,7 @@ class _Flight:
         if (entry is None or entry.is_failure) and self._forwarder.hold.take(self, entry, error):
             self.give_up = None
             return
+        self._forwarder.landed(entry is not None and not entry.is_failure)
         if entry is None:
             error = error or TransportError("no answer")
             self._forwarder.stats.failed(error.__cause__ or error)
@@ -116,7 +117,8 @@ class Forwarder:
     """Answers queries. Belongs to one event loop.
 
     ``clock`` gives the cache's seconds (``secdns.clock.boottime``); it is not the event loop's
-    clock. Nothing here awaits: a query on its way costs no task unless an upstream is in trouble.
+    clock. ``landed`` is told of each question that an upstream had to be asked, whether there was an answer.
+    Nothing here awaits: a query on its way costs no task unless an upstream is in trouble.
     """
 
     def __init__(
@@ -138,6 +140,7 @@ class Forwarder:
         self._outlook = outlook or Outlook()
         self.hold = Hold(self._outlook, clock, self._tell_that_it_is_gone)
         self._settled_at = 0.0  # the cache's seconds
+        self.landed: Callable[[bool], object] = bool
 
     def cached(self, query: bytes, now: float) -> bytes | Missed | None:
         """Give the reply to a plain query whose answer is held and fresh; see ``Cache.reply``."""
@@ -291,10 +294,16 @@ class Forwarder:
         self._settled_at = self.clock() + UNSETTLED_S
         self.hold.network_changed()
 
-    def _tell_that_it_is_gone(self) -> None:
+    def refuse(self, words: str) -> None:
+        """Give up what is asked of the upstreams by default; who is near may be reached all the same."""
         for flight in tuple(self._flights.values()):
-            if flight.group is self.routing.default:  # who is near may be reached all the same
-                self._give_up(flight, self._gone())
+            if flight.group is self.routing.default:
+                entry = _failure(EDE.NETWORK_ERROR, words)
+                entry.ttl_s = 0  # it is not kept: to find it out costs nothing
+                self._give_up(flight, entry)
+
+    def _tell_that_it_is_gone(self) -> None:
+        self.refuse(self._outlook.gone)
 
     def _gone(self) -> Entry:
         """Give the failure while there is no network. It is not kept: to find it out costs nothing."""

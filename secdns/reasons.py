@@ -20,6 +20,7 @@ from secdns.errors import (
 from secdns.iana import EDE
 
 MAX_WORDS: Final = 300  # characters of what somebody else wrote
+SIGN_IN: Final = "sign-in needed: this network lets nobody through before"
 
 
 class Told(NamedTuple):
@@ -84,6 +85,9 @@ _ERRORS: Final[dict[int, Told]] = {
     EDE.INVALID_DATA: Told("the answer could not be read", _OTHER_UPSTREAM),
     EDE.UNSUPPORTED_NSEC3_ITERATIONS: Told("its denials cost too much to check"),
 }
+_SIGN_IN: Final = Told(
+    SIGN_IN, "open its page: `secdns portal`; it lets names out in plain for five minutes at most"
+)
 _UNKNOWN: Final = Told("it could not be answered", "try again in a moment")
 
 # The first class that fits. A sentence that begins with the upstream's name.
@@ -112,6 +116,8 @@ def clean(text: str) -> str:
 
 def of_error_code(code: int, text: str = "") -> Told:
     """Say what an Extended DNS Error means (RFC 8914); ``text`` is its own, which may say it better."""
+    if text == SIGN_IN and code == EDE.NETWORK_ERROR:  # what others wrote never stands alone
+        return _SIGN_IN
     told = _ERRORS.get(code, _UNKNOWN)
     words = clean(text)
     if not words:
@@ -150,6 +156,31 @@ def when_paused(left: str, resolvers: Sequence[str]) -> Told:
         f"paused for another {left}: questions go unencrypted to {', '.join(resolvers)}, "
         "and nothing is checked",
         "it ends by itself; to end it now: `secdns resume`",
+    )
+
+
+def when_signed_out(page: str | None) -> Told:
+    """Say that nothing gets through before somebody signs in; ``page`` is the host that wants it."""
+    where = f" at {clean(page)}" if page else ""
+    sentence = f"this network wants you to sign in{where}; no upstream can be reached before"
+    return Told(sentence, _SIGN_IN.remedy)
+
+
+def when_signing_in(left: str, resolvers: Sequence[str], plain: int) -> Told:
+    """Say that names go out in plain so that somebody can sign in; ``plain`` is how many did."""
+    return Told(
+        f"signing in: for another {left} at most questions go unencrypted to {', '.join(resolvers)}, "
+        f"{plain} did so far",
+        "it ends by itself with the first encrypted answer; to end it now: `secdns resume`",
+    )
+
+
+def when_vpn(vpn: str, rest: Told) -> Told:
+    """Say that a VPN wants every name; ``rest`` is how things are besides."""
+    return Told(
+        f"the VPN {clean(vpn)} wants to be asked for every name, and the system may ask it as well; "
+        f"of those that come here {rest.sentence}",
+        "to let it have DNS for as long as it is up: `secdns system off`",
     )
 
 

@@ -17,7 +17,8 @@ from secdns.bootstrap import Bootstrap
 from secdns.cache import Entry, Route
 from secdns.clock import boottime
 from secdns.config import NETWORK, Config, DNSSECConfig
-from secdns.detour import Detour
+from secdns.connectivity_checks import CHECKS
+from secdns.detour import Barrier, Detour, Plain
 from secdns.dns.edns import pad
 from secdns.dns.name import ROOT
 from secdns.endpoint import Endpoint
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 NEAR_S = 0.45  # for a resolver of the local network; with the rest half a second (need 8)
 MAX_WATCHED = 16  # addresses: a look at the way to each takes the kernel some microseconds
 
-_Key = tuple[int, Members]  # epoch and members
+_Key = tuple[int, Members, bool]  # epoch, members, and whether they are asked with EDNS
 
 
 class Asked(Protocol):
@@ -88,8 +89,10 @@ class Groups:
     and addresses of upstreams are remembered, None for nowhere. Times are the event loop's.
 
     ``first`` is the name of the upstream that is asked first by a person's wish, None for none: a
-    configured one, or a built-in one. ``detour`` are the resolvers that take the default group's
-    questions while ``is_detour_on`` says so. Both take effect with the next ``build``.
+    configured one, or a built-in one. ``detour`` says who takes the default group's questions in plain,
+    None for nobody; ``checks`` who takes connectivity checks, with ``learnt`` as more names that count as
+    such. ``barrier`` says why the default group is not asked at all, "" if it is. All of these take
+    effect with the next ``build``.
     """
 
     def __init__(self, state_dir: Path | None = None) -> None:
@@ -102,8 +105,10 @@ class Groups:
         book = None if state_dir is None else AddressBook(state_dir)
         self._bootstrap = Bootstrap(self._ask_for_address, clock=boottime, book=book)
         self.first: str | None = None
-        self.detour: tuple[Endpoint, ...] = ()
-        self.is_detour_on: Callable[[], bool] = bool
+        self.detour: Plain | None = None
+        self.checks: Plain | None = None
+        self.learnt: frozenset[bytes] = frozenset()
+        self.barrier = ""
         self.default: UpstreamGroup
 
     @property
@@ -147,20 +152,31 @@ class Groups:
             routes.update(dict.fromkeys(entry.domains, number))
             unsigned -= frozenset(entry.domains)
         otherwise = default.number
-        if self.detour:
-            plain = self._group(((end.host, end) for end in self.detour), self._epoch)
-            otherwise, asked = plain.number, Detour(plain, asked, self.is_detour_on)
+        if self.barrier:
+            asked = Barrier(self.barrier)
+        if self.detour is not None:
+            otherwise, asked = self._detour(self.detour, asked)
             groups[otherwise] = asked
             routes.pop(ROOT, None)  # what goes elsewhere by default goes this way, too
+        checks_to = None
+        if self.checks is not None:
+            checks_to, groups[checks_to] = self._detour(self.checks, asked)
         given = Given(
             overrides=from_pairs(config.overrides),
             hosts=hosts,
             routes=routes,
             unsigned=unsigned,
             single_labels=number_of(split.home, self._epoch) if split.home else None,
+            checks=frozenset() if checks_to is None else CHECKS() | self.learnt,
+            checks_to=checks_to,
             proof_key=self._proof_key,
         )
         return Routing(QueryPolicies(given), groups, asked, _route(given, otherwise))
+
+    def _detour(self, plain: Plain, otherwise: Asked) -> tuple[int, Asked]:
+        """Give who asks in plain, with the number of the group: what it answers is another's word."""
+        group = self._group(((end.host, end) for end in plain.resolvers), self._epoch, plain.has_edns)
+        return group.number, Detour(group, plain, otherwise)
 
     def forget_links(self) -> None:
         """Give the groups of links other numbers from the next ``build`` on.
@@ -196,7 +212,7 @@ class Groups:
         The resolvers of links are left out: a VPN that ends is no change of network for the upstreams.
         Where none is known, those of the built-in upstreams: they would be asked for one.
         """
-        groups = tuple(group for (epoch, _), group in self._groups.items() if epoch == 0)
+        groups = tuple(group for (epoch, _, _), group in self._groups.items() if epoch == 0)
         found = self._addresses_of(groups) or self._addresses_of((self._built_in(),))
         return found[:MAX_WATCHED]
 
@@ -212,6 +228,14 @@ class Groups:
                 families = {":" in address: address for address in reversed(known)}
                 found.update(dict.fromkeys(families.values()))
         return list(found)
+
+    def resolvers_of_checks(self) -> tuple[Upstream, ...]:
+        """Give whom connectivity checks go to."""
+        plain = self.checks
+        if plain is None:
+            return ()
+        ways = ((end.host, end) for end in plain.resolvers)
+        return self._group(ways, self._epoch, plain.has_edns).members
 
     def network_changed(self, *, is_clock: bool = False) -> None:
         """Drop every connection, ticket and grudge: they belong to another network, or another time.
@@ -242,14 +266,16 @@ class Groups:
         self._groups.clear()
         await asyncio.gather(*(group.aclose() for group in closed))
 
-    def _group(self, ways: Iterable[tuple[str, Endpoint]], epoch: int = 0) -> UpstreamGroup:
+    def _group(
+        self, ways: Iterable[tuple[str, Endpoint]], epoch: int = 0, has_edns: bool = True
+    ) -> UpstreamGroup:
         members = tuple(ways)
-        group = self._groups.get((epoch, members))
+        group = self._groups.get((epoch, members, has_edns))
         if group is None:
             lookup, doubt = self._bootstrap.lookup, self._bootstrap.doubt
-            upstreams = [Upstream(name, end, lookup, doubt) for name, end in members]
+            upstreams = [Upstream(name, end, lookup, doubt, has_edns=has_edns) for name, end in members]
             group = UpstreamGroup(upstreams, self._free_number())
-            self._groups[epoch, members] = group
+            self._groups[epoch, members, has_edns] = group
         return group
 
     def _free_number(self) -> int:
@@ -303,19 +329,22 @@ def _can_bootstrap(endpoint: Endpoint) -> bool:
 
 def _route(given: Given, default: int) -> Route | None:
     """Give the function that tells the cache which group a question belongs to."""
-    if not given.routes and given.single_labels is None and default == 0:
+    if not given.routes and given.single_labels is None and given.checks_to is None and default == 0:
         return None
     table = Routes(given.routes, given.unsigned)
     root = given.routes.get(ROOT)
     below_root = root if isinstance(root, int) else default
     single_labels = below_root if given.single_labels is None else given.single_labels
     tops = tuple({_top(suffix) for suffix in given.routes if suffix != ROOT})
+    checks, checks_to = given.checks, below_root if given.checks_to is None else given.checks_to
 
     def route(name: bytes, rrtype: int) -> int:
         if name.endswith(tops):  # not quite "is below one of them", but cheap, and false of nearly all names
             found = table.find(name, rrtype)
             if found is not None:
                 return found.group if isinstance(found, RouteTo) else below_root
+        if name in checks:
+            return checks_to
         return single_labels if len(name) == name[0] + 2 and is_host(name, rrtype) else below_root
 
     return route

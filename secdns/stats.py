@@ -15,6 +15,7 @@ class Stats:
     local: int = 0  # answered by policy or refused for its form, nothing sent
     misses: int = 0  # an upstream had to be asked
     drops: int = 0  # no reply on purpose: a response, not a message, not allowed
+    plain: int = 0  # of the misses: handed to the network's own resolver, during a pause or to sign in
     stale: int = 0  # of the misses: answered with stale data (RFC 8767)
     failures: dict[str, int] = field(default_factory=dict)  # of exchanges with upstreams, by kind
 

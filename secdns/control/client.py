@@ -14,7 +14,19 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import quote
 
-from secdns.control.schema import ROOT, Allowed, Explained, Flushed, Pause, Status, Upstreams, Why, from_json
+from secdns.control.schema import (
+    ROOT,
+    Allowed,
+    Explained,
+    Flushed,
+    Network,
+    Pause,
+    Portal,
+    Status,
+    Upstreams,
+    Why,
+    from_json,
+)
 from secdns.errors import ControlError
 
 TIMEOUT_S: Final = 10.0
@@ -50,8 +62,16 @@ class Client:
         return from_json(Pause, self.post("pause", {"for_s": for_s}))
 
     def resume(self) -> Status:
-        """End the pause."""
+        """End the pause, or the time to sign in."""
         return from_json(Status, self.post("resume", {}))
+
+    def portal(self) -> Portal:
+        """Have everything let out in plain for some minutes, to sign in to the network; takes 3 s at most."""
+        return from_json(Portal, self.post("portal", {}))
+
+    def network(self) -> Network:
+        """Ask what network this is."""
+        return from_json(Network, self.get("network"))
 
     def flush(self, name: str | None = None) -> Flushed:
         """Have answers forgotten: all, or those for ``name`` and below it."""

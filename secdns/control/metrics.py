@@ -31,6 +31,8 @@ def _lines(status: Status, upstreams: Upstreams) -> Iterator[str]:
     ]
     yield from _metric("secdns_answers_total", "counter", "Answers, by where they came from.", answers)
     yield from _metric("secdns_dropped_total", "counter", "Left without an answer.", [({}, counters.drops)])
+    plain: list[Sample] = [({}, float(counters.plain))]
+    yield from _metric("secdns_plain_total", "counter", "Asked in plain to sign in or in a pause.", plain)
     yield from _metric("secdns_stale_total", "counter", "Answered past their time.", [({}, counters.stale)])
     failures: list[Sample] = [({"kind": kind}, count) for kind, count in sorted(counters.failures.items())]
     yield from _metric("secdns_failures_total", "counter", "Questions that no upstream answered.", failures)

@@ -213,6 +213,14 @@ def _resume(daemon: Daemon, given: Fields, may_change: bool) -> object:
     return _status(daemon, given, may_change)
 
 
+def _portal(daemon: Daemon, given: Fields, may_change: bool) -> object:
+    return daemon.portal()
+
+
+def _network(daemon: Daemon, given: Fields, may_change: bool) -> object:
+    return to_json(daemon.network(may_change=may_change))
+
+
 def _flush(daemon: Daemon, given: Fields, may_change: bool) -> Steps[object]:
     flushed = yield from daemon.flush(_text(given, "name"))
     return to_json(flushed)
@@ -254,6 +262,8 @@ WAYS: Final[dict[str, dict[str, _Way]]] = {
     f"{ROOT}/use": {"POST": _Way(_use, changes=True, fields=("upstream",))},
     f"{ROOT}/pause": {"POST": _Way(_pause, changes=True, fields=("for", "for_s"))},
     f"{ROOT}/resume": {"POST": _Way(_resume, changes=True)},
+    f"{ROOT}/portal": {"POST": _Way(_portal, changes=True)},
+    f"{ROOT}/network": {"GET": _Way(_network, changes=False)},
     f"{ROOT}/flush": {"POST": _Way(_flush, changes=True, fields=("name",))},
     # What others asked for is not everybody's business, and this tells of failures only they have met.
     f"{ROOT}/why": {"GET": _Way(_why, changes=True, fields=("name",))},

@@ -53,6 +53,54 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Portal:
+    """The sign-in page of the network: where a browser gets to it, and whether names go out in plain for it.
+
+    ``until`` and ``left_s`` are None while none do; ``plain`` is how many questions have since that began.
+    """
+
+    url: str
+    until: float | None
+    left_s: float | None
+    resolvers: tuple[str, ...]
+    plain: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkInfo:
+    """One link, with the resolvers and domains that the system knows of it.
+
+    ``wants_all``: it is set up to be asked for every name. ``is_used``: it leads to an upstream.
+    """
+
+    name: str
+    resolvers: tuple[str, ...]
+    domains: tuple[str, ...]
+    is_vpn: bool
+    wants_all: bool
+    is_used: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The network that the machine is on. ``sentence`` says ``state`` in words, as in the status.
+
+    ``resolvers`` are its own, which are asked in plain for what ``plain`` counts: connectivity checks, and
+    all that goes out during a pause or to sign in. ``vpn`` is the link that wants every name.
+    """
+
+    state: State
+    sentence: str
+    remedy: str | None
+    is_strict: bool
+    links: tuple[LinkInfo, ...]
+    resolvers: tuple[str, ...]
+    portal: Portal | None
+    vpn: str | None
+    plain: int
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamInfo:
     """One upstream, in the order of preference.
 
@@ -88,6 +136,7 @@ class Counters:
     drops: int
     stale: int
     failures: Mapping[str, int]
+    plain: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +176,7 @@ class Status:
     pause: Pause | None = None
     problem: Problem | None = None
     network: str | None = None
+    portal: Portal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +278,13 @@ class Daemon(Protocol):
         """Hand questions to the network's own resolver for so long."""
 
     def resume(self) -> None:
-        """End the pause, if there is one."""
+        """End the pause, or the time to sign in, if there is one."""
+
+    async def portal(self) -> Portal:
+        """Let everything out in plain for some minutes, so that a person can sign in; takes 3 s at most."""
+
+    def network(self, *, may_change: bool) -> Network:
+        """Tell what network this is."""
 
     def flush(self, name: str | None) -> Steps[Flushed]:
         """Forget answers: all, or those for ``name`` and below it."""

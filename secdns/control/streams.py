@@ -110,5 +110,6 @@ def _parts(status: Status) -> dict[str, object]:
         "network": status.network,
         "upstream": (upstream.name, upstream.protocol, status.chosen),
         "pause": None if status.pause is None else status.pause.until,
+        "portal": None if status.portal is None else (status.portal.url, status.portal.left_s is None),
         "problem": None if problem is None else problem.sentence,  # the same once more is no news
     }

@@ -56,9 +56,10 @@ class Page:
     name: bytes | None = None
 
 
-async def look(target: tuple[str, int] = TARGET, timeout_s: float = TIMEOUT_S.default) -> Page | None:
+async def look(target: tuple[str, int] | None = None, timeout_s: float = TIMEOUT_S.default) -> Page | None:
     """Look for a sign-in page; None if nothing answers. Raises nothing."""
     octets = bytearray()
+    target = target or TARGET
     family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
     with suppress(OSError, TimeoutError), socket.socket(family, socket.SOCK_STREAM) as opened:
         opened.setblocking(False)

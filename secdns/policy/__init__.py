@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from secdns.dns.message import Question
+from secdns.policy.checks import ConnectivityChecks
 from secdns.policy.decision import (
     Answer,
     Decision,
@@ -61,6 +62,7 @@ class Given:
     ``routes`` maps a suffix to the number of its upstream group, or to a refusal; of the zones in
     ``unsigned`` the DS is asked of the default group all the same. ``single_labels`` is the group for
     short host names, None if nobody is to be asked.
+    ``checks`` are single names that go to the group ``checks_to``, None if they go where all else goes.
     ``proof_key`` are secret octets, at most 64, of a process that programs may look names up through; none
     where there is no such thing.
     """
@@ -70,6 +72,8 @@ class Given:
     routes: Destinations = field(default_factory=dict)
     unsigned: frozenset[bytes] = frozenset()
     single_labels: int | None = None
+    checks: frozenset[bytes] = frozenset()
+    checks_to: int | None = None
     proof_key: bytes = b""
 
 
@@ -103,6 +107,8 @@ QUERY_ORDER: tuple[Callable[[Given], WatchingPolicy], ...] = (
     lambda given: Routes(given.routes, given.unsigned),
     # From here on a name would go to a public resolver; these may not.
     _special_use,
+    # After routes and special names: the configuration's words and the standards' come first.
+    lambda given: ConnectivityChecks(given.checks, given.checks_to),
     lambda given: Canary(),
     # After all that know single names: it judges by shape alone.
     lambda given: SingleLabels(given.single_labels),

@@ -44,7 +44,7 @@ class Upstream:
     """One way to reach one resolver: its transport and its health.
 
     ``name`` is what a person calls it. Times are seconds of the event loop's clock. ``doubt`` is told
-    the host when it may not be where ``lookup`` said.
+    the host when it may not be where ``lookup`` said. Without ``has_edns`` queries have no OPT record.
     """
 
     def __init__(
@@ -53,12 +53,15 @@ class Upstream:
         endpoint: Endpoint,
         lookup: Lookup,
         doubt: Callable[[str], None] | None = None,
+        *,
+        has_edns: bool = True,
     ) -> None:
         self.name = name
         self.endpoint = endpoint
         self.transport: Transport = open_way(endpoint, lookup)
         self._doubt = doubt
         self.is_encrypted = endpoint.scheme not in {"udp", "tcp"}
+        self._has_edns = has_edns
         self.trip = RoundTrip()
         self.failures = 0  # in a row
         self.back_at = 0.0  # before this time others are preferred
@@ -87,6 +90,8 @@ class Upstream:
         Encrypted upstreams get DO, so that one answer serves every client, and padding to a
         multiple of 128 octets (RFC 8467 §4.1). A resolver of the local network gets neither.
         """
+        if not self._has_edns:
+            return (b"\0\0\1\x10" if cd else b"\0\0\1\0") + b"\0\1\0\0\0\0\0\0" + question
         head = b"\0\0\1\x10\0\1\0\0\0\0\0\1" if cd else b"\0\0\1\0\0\1\0\0\0\0\0\1"
         return head + question + _opt(len(question), self.is_encrypted)
 

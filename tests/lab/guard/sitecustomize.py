@@ -28,7 +28,8 @@ socket.getaddrinfo = getaddrinfo
 # Nor may names go to the resolvers of the machine that the tests run on. Who tests that has a machine of
 # its own, a network namespace, and says so.
 if not os.environ.get("SECDNS_LAB_LINKS"):
-    from secdns.network import bus, learning
+    from secdns.network import bus, learning, portal
 
     learning.FILES = ()  # type: ignore[misc]
+    portal.TARGET = ("127.0.0.1", 1)  # type: ignore[misc]
     bus.SOCKET = "/nonexistent"  # type: ignore[misc]
