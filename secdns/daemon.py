@@ -104,6 +104,8 @@ class Daemon:
             look=look,
             is_strict=config.strict,
         )
+        if self.learner is not None:
+            self.learner.resumed = self.watch.look_now
         self.controls = Controls(
             self,
             self._groups,
@@ -206,7 +208,8 @@ class Daemon:
         """Go over to what the links' resolvers are to be asked for, if that is something else now."""
         found = self._find_split(self.config)
         is_same, self._split = found == self._split, found
-        self.surroundings.follow_links(self._known_links(), is_hinted=False)
+        is_hinted = self.learner is not None and self.learner.says_portal
+        self.surroundings.follow_links(self._known_links(), is_hinted=is_hinted)
         if is_same:
             return
         self._say(found)

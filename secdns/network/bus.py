@@ -19,6 +19,7 @@ CALL_S: Final = 2.0  # for one call; a service that hangs is one that is not the
 MAX_DEPTH: Final = 8  # of what is inside of what; resolved and NetworkManager need four
 
 _DBUS: Final = "org.freedesktop.DBus"
+_LOGIND, _SLEEP = "org.freedesktop.login1", "PrepareForSleep"
 _PROPERTIES: Final = "org.freedesktop.DBus.Properties"
 _LOG = logging.getLogger(__name__)
 
@@ -31,14 +32,21 @@ class Bus:
     """A connection to the system bus; it is opened by the first question and kept for signals.
 
     ``watched`` are pairs of a service and the object whose properties matter: ``heard`` is called when
-    they change, and when the service comes or goes. ``address`` is one of D-Bus's own.
+    they change, and when the service comes or goes. ``resumed`` is called when systemd-logind says that the
+    machine woke up. ``address`` is one of D-Bus's own.
     """
 
     def __init__(
-        self, watched: Iterable[tuple[str, str]], heard: Callable[[], None], *, address: str = ""
+        self,
+        watched: Iterable[tuple[str, str]],
+        heard: Callable[[], None],
+        *,
+        resumed: Callable[[], None],
+        address: str = "",
     ) -> None:
         self._watched = tuple(watched)
         self._heard = heard
+        self._resumed = resumed
         self._address = address or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", "") or f"unix:path={SOCKET}"
         self._bus: MessageBus | None = None
         self._end: asyncio.Task[None] | None = None
@@ -88,6 +96,7 @@ class Bus:
             for service, path in self._watched:
                 await self._match(bus, f"sender='{service}',path='{path}',member='PropertiesChanged'")
                 await self._match(bus, f"sender='{_DBUS}',member='NameOwnerChanged',arg0='{service}'")
+            await self._match(bus, f"sender='{_LOGIND}',member='{_SLEEP}'")
         except BaseException:
             bus.disconnect()
             raise
@@ -131,6 +140,8 @@ class Bus:
     def _on_message(self, message: "Message") -> None:
         if message.member in ("PropertiesChanged", "NameOwnerChanged"):
             self._heard()
+        elif message.member == _SLEEP and message.body == [False]:
+            self._resumed()
 
     def _complain(self, error: Exception) -> None:
         """Say once what is wrong with the bus."""
@@ -140,7 +151,14 @@ class Bus:
 
 
 _ABSENT = frozenset(
-    f"org.freedesktop.DBus.Error.{name}" for name in ("ServiceUnknown", "NameHasNoOwner", "UnknownInterface")
+    f"org.freedesktop.DBus.Error.{name}"
+    for name in (
+        "ServiceUnknown",
+        "NameHasNoOwner",
+        "UnknownInterface",
+        "UnknownMethod",
+        "UnknownObject",
+    )
 )
 
 

@@ -3,7 +3,8 @@
 The sources, in order; each is for what those before it do not know:
 
     systemd-resolved   each link with its domains, also while secdns is its global resolver
-    NetworkManager     likewise, link by link, and which of them is a VPN
+    NetworkManager     likewise, link by link, and which of them is a VPN; besides, whether its own
+                       connectivity check was led to a sign-in page
 
 and only where neither knows a resolver:
 
@@ -41,6 +42,12 @@ NETWORK_MANAGER: Final = (
     "/org/freedesktop/NetworkManager/DnsManager",
     "org.freedesktop.NetworkManager.DnsManager",
 )
+MANAGER: Final = (
+    "org.freedesktop.NetworkManager",
+    "/org/freedesktop/NetworkManager",
+    "org.freedesktop.NetworkManager",
+)
+PORTAL: Final = 2  # NM_CONNECTIVITY_PORTAL, of its property Connectivity
 FILES: Final[tuple[Path, ...]] = (
     Path("/run/systemd/resolve/resolv.conf"),
     Path("/run/NetworkManager/no-stub-resolv.conf"),
@@ -57,7 +64,8 @@ _LOG = logging.getLogger(__name__)
 class Learner:
     """Knows the links. Belongs to the event loop that runs when it is made.
 
-    ``changed`` is called when they are not what they were. ``saved`` gives what the journal of the
+    ``changed`` is called when they are not what they were; ``resumed``, which may be replaced, when the
+    machine wakes up, as far as systemd-logind tells. ``saved`` gives what the journal of the
     system's settings knows, two empty lists for nothing. The other arguments are where to look.
     """
 
@@ -71,11 +79,14 @@ class Learner:
         devices: Path = DEVICES,
     ) -> None:
         self.links: tuple[Link, ...] = ()
+        self.says_portal = False
+        self.resumed: Callable[[], object] = bool
         self._changed = changed
         self._saved = saved
         self._files = FILES if files is None else files
         self._devices = devices
-        self._bus = Bus((RESOLVED[:2], NETWORK_MANAGER[:2]), self.hear, address=bus_address)
+        watched = (RESOLVED[:2], NETWORK_MANAGER[:2], MANAGER[:2])
+        self._bus = Bus(watched, self.hear, resumed=self._on_resume, address=bus_address)
         self._said: dict[tuple[str, str, str], Mapping[str, object]] = {}
         self._silent_since: dict[tuple[str, str, str], float] = {}
         self._loop = asyncio.get_running_loop()
@@ -83,6 +94,7 @@ class Learner:
         self._last_timer: asyncio.TimerHandle | None = None
         self._late_at = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._portal = False  # what NetworkManager says by now
         self._is_stale = False
         self._is_closed = False
 
@@ -117,6 +129,10 @@ class Learner:
             await asyncio.wait([self._task])
         await self._bus.aclose()
 
+    def _on_resume(self) -> None:
+        self.resumed()
+        self.hear()
+
     def _on_quiet(self) -> None:
         self._timer = None
         self._look()
@@ -140,14 +156,16 @@ class Learner:
         """Look until nothing was heard meanwhile: an older picture never replaces a newer one."""
         while self._is_stale:
             self._is_stale = False
-            found = await self._find()
-            if found != self.links:
+            found, said = await self._find(), self.says_portal
+            self.says_portal = self._portal
+            if found != self.links or self.says_portal is not said:
                 self.links = found
                 self._changed()
 
     async def _find(self) -> tuple[Link, ...]:
         resolved = await self._ask(RESOLVED)
         manager = await self._ask(NETWORK_MANAGER)
+        self._portal = bool(manager) and (await self._ask(MANAGER)).get("Connectivity") == PORTAL
         found = links.merge(
             links.from_resolved(resolved, _name_of, self._is_vpn),
             links.from_network_manager(manager.get("Configuration"), self._is_vpn),

@@ -125,6 +125,11 @@ class Watch(Outlook):
         if not self._look(now) and is_first:
             self._changed(Change(""))
 
+    def look_now(self) -> None:
+        """Look, although nobody asks: something may have happened."""
+        if self._ways is not None:
+            self._look(self._clocks.boot())
+
     def _look(self, now: float) -> bool:
         """Tell ``changed`` of what is not as it was; tell whether there was anything."""
         slept_s, jumped_s = self._comparison.since_last()

@@ -60,31 +60,38 @@ def system_bus(directory: Path) -> Iterator[str]:
 
 
 class Service:
-    """One that answers GetAll for one object; ``properties`` may be replaced at any time."""
+    """One that answers GetAll; ``properties`` of its object may be replaced at any time."""
 
     def __init__(self, bus: MessageBus, where: tuple[str, str, str], properties: Properties) -> None:
         self._bus = bus
         self._name, self._path, self._interface = where
         self.properties = properties
+        self.others: dict[tuple[str, str], Properties] = {}  # (path, interface) -> properties
         self.asked = 0
         self.is_silent = False
         bus.add_message_handler(self._on_message)
 
-    def tell(self, name: str) -> None:
+    def tell(self, name: str, path: str | None = None) -> None:
         """Send the signal that a property changed, without its value."""
         body = [self._interface, {}, [name]]
         properties = "org.freedesktop.DBus.Properties"
-        signal = Message.new_signal(self._path, properties, "PropertiesChanged", "sa{sv}as", body)
+        signal = Message.new_signal(path or self._path, properties, "PropertiesChanged", "sa{sv}as", body)
         self._bus.send(signal)
+
+    def signal(self, where: tuple[str, str, str], signature: str, body: list[object]) -> None:
+        """Send a signal: path, interface and member."""
+        self._bus.send(Message.new_signal(*where, signature, body))
 
     def _on_message(self, message: Message) -> Message | bool | None:
         if message.message_type != MessageType.METHOD_CALL or message.member != "GetAll":
             return None
+        properties = {(self._path, self._interface): self.properties} | self.others
+        if (found := properties.get((message.path or "", message.body[0]))) is None:
+            return None  # it has no such object
         self.asked += 1
         if self.is_silent:
             return True  # taken, and never answered
-        assert (message.path, message.body) == (self._path, [self._interface])
-        return Message.new_method_return(message, "a{sv}", [self.properties])
+        return Message.new_method_return(message, "a{sv}", [found])
 
 
 @asynccontextmanager

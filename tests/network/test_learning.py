@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from dbus_fast import Variant
 from secdns.dns.name import from_text
 from secdns.network import bus as buses
 from secdns.network import learning
-from secdns.network.learning import NETWORK_MANAGER, RESOLVED, Learner
+from secdns.network.learning import MANAGER, NETWORK_MANAGER, PORTAL, RESOLVED, Learner
 from secdns.network.links import Link
 from tests.network.system_bus import network_manager, resolved, service, system_bus, until
 
@@ -342,3 +343,43 @@ async def test_tunnel_is_told_from_a_link_of_the_machine(
 ) -> None:
     on = learn(devices=device(tmp_path, **files))
     assert on.learner._is_vpn("x0") is want
+
+
+MANAGER_OBJECT = MANAGER[1:]
+WOKE_UP = ("/org/freedesktop/login1", "org.freedesktop.login1.Manager", "PrepareForSleep")
+
+
+def has_changed(learning_: Learning, times: int) -> bool:
+    return learning_.changes == times
+
+
+async def test_sign_in_page_that_networkmanager_met_is_heard_of_and_forgotten(
+    address: str, tmp_path: Path, learn: Learn
+) -> None:
+    says = network_manager(("wlan0", ["192.168.7.1"], [], False))
+    async with service(address, NETWORK_MANAGER, says) as told:
+        learning_ = learn(bus_address=address, devices=devices(tmp_path))
+        await learning_.learner.learn()
+        assert (learning_.learner.says_portal, learning_.changes) == (False, 1)
+        for connectivity, changes in ((PORTAL, 2), (4, 3)):
+            told.others[MANAGER_OBJECT] = {"Connectivity": Variant("u", connectivity)}
+            told.tell("Connectivity", MANAGER[1])
+            await until(partial(has_changed, learning_, changes))
+            assert learning_.learner.says_portal is (connectivity == PORTAL)
+        assert set(learning_.found) == {"wlan0"}
+
+
+async def test_waking_up_is_heard_of_from_logind(address: str, tmp_path: Path, learn: Learn) -> None:
+    woken: list[bool] = []
+    says = network_manager(("wlan0", ["192.168.7.1"], [], False))
+    async with (
+        service(address, NETWORK_MANAGER, says),
+        service(address, ("org.freedesktop.login1", "/", "none"), {}) as logind,
+    ):
+        learning_ = learn(bus_address=address, devices=devices(tmp_path))
+        learning_.learner.resumed = lambda: woken.append(True)
+        await learning_.learner.learn()
+        logind.signal(WOKE_UP, "b", [True])  # it goes to sleep
+        logind.signal(WOKE_UP, "b", [False])
+        await until(lambda: bool(woken))
+    assert woken == [True]
