@@ -35,6 +35,7 @@ from secdns.states import State
 from secdns.upstream import UpstreamGroup
 
 MOST_TTL_S: Final = 5  # of a connectivity check: what it says may be wrong a moment later (need 5)
+MAX_CHECKS: Final = 3  # before somebody is told that the network does not hold still
 WORDS: Final = "a connectivity check: the network's own resolver said this, unencrypted"
 
 _LOG = logging.getLogger(__name__)
@@ -208,13 +209,20 @@ class Surroundings:
             raise ControlError(
                 self._outlook.gone, hint="join a network first, then try again", code="not-possible"
             )
-        await self._check()
+        for _ in range(MAX_CHECKS):
+            await self._check()
+            if self.situation.upstreams in ("well", "unreachable"):
+                break
         if self.situation.upstreams == "well":
             name = max(self._groups.default.members, key=lambda member: member.answered_at).name
             raise ControlError(
                 f"there is no sign-in page in the way here: {name} works, encrypted",
                 hint="if one page does not open: `secdns why NAME`",
                 code="not-possible",
+            )
+        if self.situation.upstreams != "unreachable":
+            raise ControlError(
+                "the network is just changing", hint="try again in a moment", code="not-possible"
             )
         self.consent.give()
         self._set_timer()
@@ -304,13 +312,14 @@ class Surroundings:
         finding: asyncio.Task[Page | None] | None = None
         try:
             await asyncio.wait([reaching], timeout=PATIENT_S)
-            if not (reaching.done() and reaching.result()) and self.situation.may_look and self._look:
-                finding = loop.create_task(find_page(self._look, self._groups.resolvers_of_checks()))
+            if not (reaching.done() and reaching.result()):
+                finding = self._begin_to_find()
             if await reaching:
                 self.feed(Event.ANSWERED)
                 return
             if known == "well" and health_of_all(members) == "failing":
                 self.feed(Event.FAILED)
+                finding = self._begin_to_find()  # only now may we look
             if finding is not None:
                 page = await finding
                 self.page = page if self.situation.may_look else None
@@ -321,6 +330,12 @@ class Surroundings:
                 if task is not None and not task.done():
                     task.cancel()
                     await asyncio.wait([task])
+
+    def _begin_to_find(self) -> "asyncio.Task[Page | None] | None":
+        if self._look is None or not self.situation.may_look:
+            return None
+        resolvers = self._groups.resolvers_of_checks()
+        return asyncio.get_running_loop().create_task(find_page(self._look, resolvers))
 
     def _set_timer(self) -> None:
         self._cancel_timer()

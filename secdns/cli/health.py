@@ -167,7 +167,7 @@ def _daemon(looks: Looks) -> Outcome:
         return failed(
             f"version {daemon.version} runs, this is {__version__}", "sudo systemctl restart secdns"
         )
-    if daemon.state not in (State.SECURE, State.CHECKING):
+    if daemon.state not in (State.SECURE, State.CHECKING, State.VPN):
         remedy = "sudo secdns resume" if daemon.state is State.PAUSED else daemon.remedy
         return failed(daemon.sentence, remedy or "secdns status tells more")
     in_use = ", ".join(filter(None, (daemon.upstream.name, daemon.upstream.protocol, daemon.upstream.tls)))

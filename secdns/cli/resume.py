@@ -11,7 +11,7 @@ from secdns.cli.exits import Exit
 @click.command(epilog=talking.EXIT_CODES)
 @talking.options
 def resume(socket: str | None, as_json: bool) -> int:
-    """End a pause: questions go encrypted again."""
+    """End a pause, or the time to sign in: questions go encrypted again."""
     got = talking.client(socket).resume()
     if as_json:
         terminal.out_json(asdict(got))

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from secdns.control.schema import Status, UpstreamInfo
 
 EPILOG = """\b
-Exit codes: 0 questions are answered, 4 there is no network or no upstream answers,
-64 usage, 69 no daemon runs.
+Exit codes: 0 questions are answered, 4 there is no network, no upstream answers or somebody has to sign in
+first, 64 usage, 69 no daemon runs.
 """
 
 
@@ -34,7 +34,7 @@ def status(socket: str | None, as_json: bool) -> int:
         width = max(len(title) for title, _ in rows)
         for title, text in rows:
             terminal.out(f"{title:{width}}  {text}")
-    return Exit.NETWORK if got.state in ("offline", "blocked") else Exit.OK
+    return Exit.NETWORK if got.state in ("offline", "blocked", "sign-in") else Exit.OK
 
 
 def _rows(got: "Status") -> Iterator[tuple[str, str]]:

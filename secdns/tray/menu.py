@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from secdns.control.schema import Pause, Problem, Status, UpstreamInfo, Upstreams
+from secdns.control.schema import Problem, Status, UpstreamInfo, Upstreams
 from secdns.tray.texts import clean, sentence, wrapped
 from secdns.tray.view import Look, View
 
@@ -112,7 +112,9 @@ def headline(view: View) -> str:
     if view.look is Look.SECURE and view.status is not None:
         return f"{title} – {_upstream(view.status.upstream)}"
     if view.look is Look.PAUSED and view.status is not None and view.status.pause is not None:
-        return f"{title}, {left(view.status.pause)} left"
+        return f"{title}, {left(view.status.pause.left_s)} left"
+    if view.look is Look.SIGN_IN and view.status is not None and (left_s := _open_for_s(view.status)):
+        return f"Signing in: not protected, {left(left_s)} left"
     return title
 
 
@@ -137,11 +139,16 @@ def build(view: View) -> tuple[Item, ...]:
     return tuple(items)
 
 
-def left(pause: Pause) -> str:
+def left(left_s: float) -> str:
     """Say how long a pause lasts, rounded up, so that it seldom changes."""
-    if pause.left_s > 60:
-        return f"{math.ceil(pause.left_s / 60)} min"
-    return f"{max(10, math.ceil(pause.left_s / 10) * 10)} s"
+    if left_s > 60:
+        return f"{math.ceil(left_s / 60)} min"
+    return f"{max(10, math.ceil(left_s / 10) * 10)} s"
+
+
+def _open_for_s(status: Status) -> float | None:
+    """Give for how long names still go out in plain so that somebody can sign in, None if they do not."""
+    return None if status.portal is None else status.portal.left_s
 
 
 def flat(items: tuple[Item, ...]) -> Iterator[Item]:
@@ -175,7 +182,9 @@ def _lines(key: str, *texts: str | None) -> Iterator[Item]:
 def _choices(status: Status, upstreams: Upstreams | None) -> Iterator[Item]:
     may = status.may_change
     if status.pause is not None:
-        yield Item("resume", f"Resume now ({left(status.pause)} left)", Resume(), is_enabled=may)
+        yield Item("resume", f"Resume now ({left(status.pause.left_s)} left)", Resume(), is_enabled=may)
+    elif (left_s := _open_for_s(status)) is not None:
+        yield Item("resume", f"Let no more names out ({left(left_s)} left)", Resume(), is_enabled=may)
     elif status.is_strict:
         yield Item("pause", "Pause: not allowed by the configuration (strict)")
     else:
@@ -238,7 +247,8 @@ def _upstream(info: UpstreamInfo) -> str:
 
 def _troubles(view: View) -> Iterator[Item]:
     if view.look is Look.SIGN_IN:
-        yield Item("sign-in", "Open sign-in page…", SignIn())
+        may = view.status is not None and view.status.may_change
+        yield Item("sign-in", "Open sign-in page…", SignIn(), is_enabled=may)
     problem = view.status and view.status.problem
     if view.status is not None and problem:
         yield Item(

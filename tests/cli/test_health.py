@@ -155,6 +155,11 @@ OFF_BY_MODE = config.parse('[dnssec]\nmode = "off"\n', "test")
         pytest.param(
             {"daemon": daemon(state=State.OFFLINE, sentence="offline")}, "daemon", "fail", "offline",
             id="offline"),
+        pytest.param(
+            {"daemon": daemon(state=State.SIGN_IN, sentence="sign in")}, "daemon", "fail", "sign in",
+            id="sign-in"),
+        pytest.param(
+            {"daemon": daemon(state=State.VPN, sentence="a VPN")}, "daemon", "pass", "a VPN", id="VPN"),
         pytest.param({}, "daemon", "pass", "in use: quad9, DoH (HTTP/2), TLSv1.3", id="what is in use"),
         pytest.param(
             {"holders": [("127.0.0.53", RESOLVED), ("127.0.0.54", RESOLVED), ("192.168.122.1", LIBVIRT)]},

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from secdns.checking import Look
 from secdns.config import load
 from secdns.control.client import Client
 from secdns.daemon import Daemon
 from secdns.dns.message import Message
 from secdns.endpoint import Endpoint
 from secdns.network.clocks import Clocks
+from secdns.network.learning import Learner
 from tests.cache.answers import query
 
 LISTEN = '[server]\nlisten = ["127.0.0.1:0"]\n'
@@ -88,6 +90,8 @@ async def running(
     resolvers: Callable[[], tuple[Endpoint, ...]] = tuple,
     state_dir: Path | None = None,
     clocks: Clocks | None = None,
+    look: Look | None = None,
+    learner: Callable[[Callable[[], None]], Learner] | None = None,
 ) -> AsyncIterator[Stage]:
     """Start a daemon from a file that a test may change, and stop it at the end."""
     file = tmp_path / "secdns.toml"
@@ -99,6 +103,8 @@ async def running(
         state_dir=state_dir,
         clocks=clocks,
         resolvers=resolvers,
+        look=look,
+        learner=learner,
     )
     daemon.listen()
     path = tmp_path / "run" / "control.sock"

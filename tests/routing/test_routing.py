@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from secdns.cache import Cache
 from secdns.config import Config, parse
+from secdns.detour import Plain
 from secdns.dns import name as names
 from secdns.dns.message import Message, Question
+from secdns.endpoint import Endpoint
 from secdns.forwarder import Forwarder
 from secdns.iana import RCode, RRType
 from secdns.network.links import Link
@@ -43,6 +45,12 @@ def default(routing: Routing) -> UpstreamGroup:
     """Give the group for names that no route takes elsewhere."""
     assert isinstance(routing.default, UpstreamGroup)
     return routing.default
+
+
+def plain(*, is_on: bool = True) -> Plain:
+    """Give whom to ask in plain."""
+    resolver = Endpoint("udp", "192.0.2.7", 53, addresses=("192.0.2.7",))
+    return Plain((resolver,), "in plain", 5, lambda: is_on, has_edns=False)
 
 
 def numbers(routing: Routing) -> set[int]:
@@ -106,9 +114,16 @@ SUFFIXES = st.lists(LABELS, max_size=3).map(lambda labels: ".".join(labels) or "
     rrtype=st.sampled_from([RRType.A, RRType.PTR, RRType.NS, RRType.NXNAME, RRType.DS]),
     links=st.sampled_from([(), (LAN,), (LAN, VPN), (VPN,)]),
     hosts=st.sampled_from(["", "192.0.2.9 a.corp.test corp"]),
+    ways=st.sampled_from(["", "checks", "detour", "both"]),
 )
 async def test_part_of_the_cache_is_that_of_the_group_which_is_asked_C4_C8(
-    routed: list[str], name: str, rrtype: RRType, links: tuple[Link, ...], hosts: str, groups: Groups
+    routed: list[str],
+    name: str,
+    rrtype: RRType,
+    links: tuple[Link, ...],
+    hosts: str,
+    ways: str,
+    groups: Groups,
 ) -> None:
     """Policy says who is asked, ``route`` where the answer is kept: they must never disagree."""
     vias = ["one", PLAIN, "tcp://192.0.2.54", "network"]
@@ -116,16 +131,58 @@ async def test_part_of_the_cache_is_that_of_the_group_which_is_asked_C4_C8(
         route([suffix], "two" if suffix == "." else via) for suffix, via in zip(routed, vias, strict=False)
     ]
     config = read(TWO, *tables)
+    groups.checks = plain() if ways in ("checks", "both") else None
+    groups.detour = plain() if ways in ("detour", "both") else None
+    groups.learnt = frozenset({names.from_text("a.corp.test")})  # a name that others may want as well
     routing = groups.build(config, parse_hosts(hosts), split(config, links))
     owner = names.from_text(name)
     partition = 0 if routing.route is None else routing.route(owner, rrtype)
     decision = routing.policies.decide(Question(owner, rrtype), 0.0)
     match decision:
+        case None if groups.detour is not None:
+            assert routing.groups[partition] is not routing.groups[groups.default.number]
         case None:
-            assert partition == default(routing).number
+            assert partition == groups.default.number
         case RouteTo(group):
             assert partition == group
             assert group in routing.groups
+
+
+# connectivity checks
+
+
+async def test_checks_are_exact_names_and_what_the_owner_says_of_one_holds(groups: Groups) -> None:
+    groups.checks = plain()
+    groups.learnt = frozenset({names.from_text("login.hotel.test"), names.from_text("x.onion")})
+    config = read(
+        TWO, route(["captive.apple.com"], "two"), '[overrides]\n"nmcheck.gnome.org" = "192.0.2.8"\n'
+    )
+    decide = groups.build(config, Hosts()).policies.decide
+
+    def goes_to(name: str) -> object:
+        decision = decide(Question(names.from_text(name), RRType.A), 0.0)
+        return decision.group if isinstance(decision, RouteTo) else type(decision).__name__
+
+    checks = goes_to("network-test.debian.org")
+    assert isinstance(checks, int)
+    assert goes_to("LOGIN.hotel.test") == checks
+    assert goes_to("www.network-test.debian.org") == "NoneType"
+    assert goes_to("debian.org") == "NoneType"
+    assert goes_to("captive.apple.com") not in (checks, "NoneType")
+    assert goes_to("nmcheck.gnome.org") == "Answer"
+    assert goes_to("x.onion") == "Answer"
+
+
+async def test_checks_that_are_over_go_where_all_else_goes_even_before_the_routing_is_built(
+    up: FakeUpstream, groups: Groups
+) -> None:
+    groups.checks = plain(is_on=False)
+    groups.learnt = frozenset({names.from_text("h1.example.test")})
+    routing = groups.build(read(table(up)), Hosts())
+    forwarder = Forwarder(Cache(1 << 20, route=routing.route), routing, clock=Clock())
+    reply = Message.parse(await forwarder.answer(query("h1.example.test"), stream=False) or b"")
+    assert len(up.queries) == 1
+    assert reply.answer
 
 
 # resolvers of links

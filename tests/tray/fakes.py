@@ -64,7 +64,7 @@ class FakeDaemon:
         self.path = path
         self.posts: list[tuple[str, Any]] = []
         self.refusal: ControlError | None = None
-        self.portal: dict[str, object] | None = None
+        self.portal: dict[str, object] | None = None  # what a click on "Open sign-in page…" gets
         self.upstreams = upstreams()
         self._status = status()
         self.changed = threading.Condition()

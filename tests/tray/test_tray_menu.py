@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from secdns.control.schema import Pause, Problem, Status, Upstreams, from_json, to_json
+from secdns.control.schema import Pause, Portal, Problem, Status, Upstreams, from_json, to_json
 from secdns.errors import ControlError
 from secdns.tray.menu import (
     Allow,
@@ -159,9 +159,20 @@ def test_sign_in_page_is_offered_only_when_the_state_says_so() -> None:
     }  # fmt: skip
 
 
+def test_who_signs_in_sees_for_how_long_names_go_out_and_can_end_it() -> None:
+    portal = Portal("http://login.hotel.example/", 2e9, 252.0, ("192.168.1.1",), 12)
+    shown = view("sign-in", portal=portal)
+    assert find(shown, "status").label == "Signing in: not protected, 5 min left"
+    assert find(shown, "resume") == Item("resume", "Let no more names out (5 min left)", Resume())
+    closed = view("sign-in", portal=replace(portal, until=None, left_s=None, resolvers=()))
+    assert find(closed, "status").label == "This network wants you to sign in"
+    assert Resume() not in actions(closed)
+
+
 def test_who_may_not_change_anything_is_told_how_to_get_there() -> None:
-    shown = view(may_change=False, problem=replace(REFUSED, name=None))
-    assert actions(shown) == [CheckNow(), Quit(), TurnOff()]
+    for state in ("secure", "sign-in"):
+        shown = view(state, may_change=False, problem=replace(REFUSED, name=None))
+        assert actions(shown) == [CheckNow(), Quit(), TurnOff()]
     assert any("group secdns" in label for label in labels(shown))
 
 

@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from secdns.endpoint import Endpoint
+from secdns.network import state
+from secdns.network.portal import Page
 from secdns.states import State
 from secdns.testing import FakeUpstream
-from secdns.tray import app
+from secdns.tray import actions, app
 from tests.control.stage import address, running
 from tests.forwarder.stage import ZONES, table
 from tests.tray.panel import panel
@@ -53,6 +57,45 @@ async def test_clicked_upstream_is_the_one_that_is_asked_from_then_on(
                 return any(label.startswith("Protected – b, DoT") for label in await shown.items())
 
             await shown.until(is_said)
+        finally:
+            await tray.aclose()
+
+
+async def test_sign_in_page_is_offered_opened_and_over_when_an_upstream_answers(
+    bus: str, up: FakeUpstream, other: FakeUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "CHECK_PORTAL_S", 0.05)
+    monkeypatch.setattr("secdns.surroundings.CHECK_CONSENT_S", 0.05)
+    opened: list[str] = []
+
+    def browse(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    monkeypatch.setattr(actions, "perform", partial(actions.perform, browse=browse))
+
+    async def look() -> Page:
+        return Page("http://login.hotel.example/")
+
+    plain = Endpoint("udp", "127.0.0.1", other.port("udp"), addresses=("127.0.0.1",))
+    up.faults.drop_connections = True
+    async with (
+        running(table(up), tmp_path, resolvers=lambda: (plain,), look=look) as stage,
+        panel(bus) as shown,
+    ):
+        tray = app.Tray([stage.path], lambda words, hint: None)
+        await tray.open()
+        try:
+            await shown.shows("sign-in")
+            await shown.click("Open sign-in page…")
+
+            async def is_said() -> bool:
+                return any(label.startswith("Signing in: not protected") for label in await shown.items())
+
+            await shown.until(is_said)
+            assert opened == ["http://login.hotel.example/"]
+            up.faults.drop_connections = False
+            await shown.shows("secure")
         finally:
             await tray.aclose()
 
