@@ -18,6 +18,7 @@ from secdns.control import durations
 from secdns.control.schema import (
     Allowed,
     CacheInfo,
+    Clock,
     Counters,
     Explained,
     Flushed,
@@ -28,6 +29,7 @@ from secdns.control.schema import (
     Problem,
     Status,
     Steps,
+    System,
     UpstreamInfo,
     Upstreams,
     Why,
@@ -56,6 +58,9 @@ from secdns.wishes import Keeper, Wishes
 MAX_EXPLAINING: Final = 2  # names at once: each may cost 40 questions and 48 checks of signatures
 _UNCHECKED: Final = 'no signatures are checked: [dnssec] mode = "off"'
 
+# What a clock that is certainly wrong undoes: upstreams that answer are of no use if every name is refused.
+_BY_THE_CLOCK: Final = frozenset({State.SECURE, State.CHECKING, State.BLOCKED})
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -81,7 +86,10 @@ class Program(Protocol):
 
 
 class Controls:
-    """Belongs to the event loop. ``resolvers`` gives the network's own resolvers, as they are now."""
+    """Belongs to the event loop.
+
+    ``resolvers`` gives the network's own resolvers, ``system`` whether this machine asks us, as it is now.
+    """
 
     def __init__(
         self,
@@ -93,6 +101,7 @@ class Controls:
         *,
         clocks: Clocks,
         resolvers: Callable[[], tuple[Endpoint, ...]],
+        system: Callable[[], System | None],
     ) -> None:
         self._program = program
         self._groups = groups
@@ -101,6 +110,7 @@ class Controls:
         self._surroundings = surroundings
         self._clocks = clocks
         self._resolvers = resolvers
+        self._system = system
         self._loop = asyncio.get_running_loop()
         self._wishes = Wishes()
         self._explaining = 0
@@ -235,6 +245,9 @@ class Controls:
         used = self._used(members, now)
         pause = self._pause()
         state, told = self._state(members, used, pause)
+        clock = self._clock(members)
+        if clock is not None and clock.is_certain and state in _BY_THE_CLOCK:
+            state, told = State.BLOCKED, Told(clock.sentence, clock.remedy)
         stats, cache = program.stats, program.cache
         return Status(
             version=__version__,
@@ -266,6 +279,8 @@ class Controls:
             problem=self._problem(members, now, may_change),
             network=self._outlook.gone or None,
             portal=self._portal(),
+            system=self._system(),
+            clock=clock,
         )
 
     def network(self, *, may_change: bool) -> Network:
@@ -388,6 +403,11 @@ class Controls:
     def _used(self, members: tuple[Upstream, ...], now: float) -> Upstream:
         is_ordered = self._groups.first is not None or self._program.config.strategy == "ordered"
         return readings.in_use(members, now, is_ordered=is_ordered)
+
+    def _clock(self, members: tuple[Upstream, ...]) -> Clock | None:
+        boot, wall = self._clocks.boot(), self._clocks.wall()
+        troubles, is_checked = self._program.forwarder.troubles, self._groups.validating is not None
+        return readings.clock(members, troubles, boot=boot, wall=wall, is_checked=is_checked)
 
     def _problem(self, members: tuple[Upstream, ...], now: float, may_change: bool) -> Problem | None:
         boot, wall = self._clocks.boot(), self._clocks.wall()

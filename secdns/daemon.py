@@ -16,11 +16,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from secdns.cache import Cache
 from secdns.checking import Look
 from secdns.config import Config, default
 from secdns.control.peers import rights
+from secdns.control.schema import System
 from secdns.control.server import Server
 from secdns.controls import Controls
 from secdns.endpoint import Endpoint
@@ -45,6 +47,10 @@ from secdns.surroundings import Surroundings
 from secdns.systemd import ServiceManager, take_sockets
 from secdns.wishes import Keeper
 
+if TYPE_CHECKING:  # loaded when somebody asks
+    from secdns.osdns.asked import Asked
+    from secdns.osdns.machine import Machine
+
 DRAIN_S = 1.5  # after SIGTERM for what is in flight; with the rest it ends inside 2 s (F32)
 FAREWELL_S = 0.1  # then what is left gets SERVFAIL, and this long to leave
 LEARN_S = 0.3  # for the links' resolvers, before the first query is answered
@@ -64,7 +70,8 @@ class Daemon:
     ``clocks`` tell the time, and by their differences that the machine slept. ``learner`` makes what
     learns the resolvers of links; None means that none is ever asked. ``resolvers`` gives the network's
     own resolvers; None: those that were learnt. ``look`` looks for a sign-in page; None means that nothing
-    is found out about the network unasked.
+    is found out about the network unasked. ``machine`` gives the one whose settings say whether its programs
+    ask us; None: that is told to nobody.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class Daemon:
         learner: Callable[[Callable[[], None]], Learner] | None = None,
         resolvers: Callable[[], tuple[Endpoint, ...]] | None = None,
         look: Look | None = None,
+        machine: Callable[[], "Machine"] | None = None,
     ) -> None:
         clocks = clocks or Clocks()
         self.config = config
@@ -91,6 +99,8 @@ class Daemon:
         self._said: set[str] = set()
         self._told: tuple[str, ...] = ()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._machine = machine
+        self._asked: Asked | None = None
         self.learner = None if learner is None else learner(self._links_changed)
         heard = None if self.learner is None else self.learner.hear
         self.watch = Watch(self._groups.addresses, self._network_changed, clocks=clocks, heard=heard)
@@ -114,6 +124,7 @@ class Daemon:
             self.surroundings,
             clocks=clocks,
             resolvers=resolvers,
+            system=self._look_at_system,
         )
         self.controls.restore()
         routing = self._groups.build(config, self._hosts, self._split)
@@ -255,6 +266,21 @@ class Daemon:
     def _home(self) -> tuple[Endpoint, ...]:
         """Give the resolvers of the network that this machine is on, as far as they are known."""
         return tuple(end for _, end in self._split.own)
+
+    def _look_at_system(self) -> System | None:
+        """Tell whether programs of this machine ask us, for whoever wants to know how things are."""
+        if self._asked is None and self._machine is not None:
+            from secdns.osdns.asked import Asked  # nobody may ever want to know
+
+            learner = self.learner
+            self._asked = Asked(
+                self._machine(),
+                lambda: [(bound.host, bound.port) for bound in self.bound],
+                lambda: None if learner is None else learner.resolved,
+                lambda: None if learner is None else learner.hear(),
+                platform=sys.platform,
+            )
+        return None if self._asked is None else self._asked.look()
 
     def _find_split(self, config: Config) -> Split:
         return split(config, best_first(self._known_links(), self.watch.links))
@@ -421,7 +447,14 @@ def run(config: Config, *, reread: Callable[[], Config] | None = None) -> int:
 
     async def main() -> None:
         learner = partial(Learner, saved=_saved)
-        daemon = Daemon(config, reread=reread, state_dir=state_dir(), learner=learner, look=portal.look)
+        daemon = Daemon(
+            config,
+            reread=reread,
+            state_dir=state_dir(),
+            learner=learner,
+            look=portal.look,
+            machine=_this_machine,
+        )
         await serve(daemon, control=control_socket(), ready=_introduce)
 
     with contextlib.suppress(KeyboardInterrupt):
@@ -434,6 +467,12 @@ def _saved() -> tuple[Sequence[str], Sequence[str]]:
     from secdns.osdns.original import original  # only where nobody else knows them
 
     return original()
+
+
+def _this_machine() -> "Machine":
+    from secdns.osdns.machine import Machine
+
+    return Machine()
 
 
 def _introduce(daemon: Daemon) -> None:

@@ -23,6 +23,8 @@ value wanted; ``hint`` is the one thing a person can do about it.
         └── Overloaded         our own queue to this upstream is full
 """
 
+from typing import Literal
+
 from secdns.iana import EDE
 
 
@@ -107,7 +109,13 @@ class ConnectError(TransportError):
 
 
 class AuthenticationError(TransportError):
-    """The certificate, its name or its pin does not fit; nothing was sent (RFC 8310 §5)."""
+    """The certificate, its name or its pin does not fit; nothing was sent (RFC 8310 §5).
+
+    ``untimely`` says that it is a date that does not fit: "early" for a certificate that is not valid yet by
+    this machine's clock, "late" for one that has ended.
+    """
+
+    untimely: Literal["", "early", "late"] = ""
 
 
 class ConnectionLost(TransportError):

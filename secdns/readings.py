@@ -3,23 +3,26 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
-from secdns import reasons
-from secdns.control.schema import FailureInfo, Health, Problem, UpstreamInfo, Why
+from secdns import BUILT_AT, reasons
+from secdns.control.schema import Clock, FailureInfo, Health, Problem, UpstreamInfo, Why
 from secdns.dns.edns import EDNS, errors_of, options_from_wire
 from secdns.dns.message import Question
-from secdns.dns.name import to_text
+from secdns.dns.name import labels, to_text
 from secdns.dns.peek import read_query
-from secdns.errors import FormatError
+from secdns.dnssec.times import shown
+from secdns.errors import AuthenticationError, FormatError
 from secdns.forwarder import Forwarder
 from secdns.iana import EDE, RRType, rcode_text, type_text
 from secdns.policy import Answer, Refuse, RouteTo
 from secdns.reasons import Told
-from secdns.troubles import Trouble
+from secdns.troubles import Trouble, Troubles
 from secdns.upstream import Upstream
 
 if TYPE_CHECKING:
     from secdns.validation import ValidatingGroup
 
+UNTIMELY_S: Final = 600.0  # that names refused for a date count against the clock …
+UNTIMELY_ZONES: Final = 3  # … if they are of so many zones: one alone is the fault of its operator
 TOGETHER_S: Final = 1.0  # between an upstream's failure and that of the name that was asked for
 _PROTOCOLS: Final = {"tls": "DoT", "h3": "DoH (HTTP/3)", "quic": "DoQ", "udp": "plain", "tcp": "plain"}
 _TYPES: Final = (
@@ -30,6 +33,7 @@ _TYPES: Final = (
     RRType.TXT,
     RRType.SRV,
 )  # that `why` looks for
+_UNTIMELY: Final = (EDE.SIGNATURE_NOT_YET_VALID, EDE.SIGNATURE_EXPIRED)
 # What `secdns dnssec allow` is the way around.
 _DNSSEC: Final = frozenset(
     {
@@ -134,6 +138,34 @@ def problem(
     if latest is not None and (said := _failure(latest)) is not None:
         return Problem(round(wall - (now - latest.failed_at)), said.sentence, said.remedy)
     return None
+
+
+def clock(
+    members: Sequence[Upstream], troubles: Troubles, *, boot: float, wall: float, is_checked: bool
+) -> Clock | None:
+    """Tell whether the clock is wrong, as far as that shows; ``is_checked``: signatures are."""
+    if wall < BUILT_AT:
+        return _clock(reasons.when_clock_is_wrong(shown(int(wall))), is_certain=True)
+    failing = [member.last_error for member in members if member.failures and member.last_error is not None]
+    untimely = {error.untimely for error in failing if isinstance(error, AuthenticationError)}
+    is_all = len(failing) == len(members) and all(isinstance(error, AuthenticationError) for error in failing)
+    # One upstream alone may have forgotten to renew its certificate; nobody has one that begins tomorrow.
+    if is_all and (untimely == {"early"} or (untimely == {"late"} and len(members) > 1)):
+        return _clock(reasons.when_certificates_are_untimely("early" in untimely), is_certain=True)
+    for code in _UNTIMELY if is_checked else ():
+        zones = {
+            labels(trouble.name)[-2:]
+            for trouble in troubles.since(boot - UNTIMELY_S)
+            if _error(trouble)[0] == code
+        }
+        if len(zones) >= UNTIMELY_ZONES:
+            told = reasons.when_signatures_are_untimely(code == EDE.SIGNATURE_NOT_YET_VALID)
+            return _clock(told, is_certain=False)
+    return None
+
+
+def _clock(told: Told, *, is_certain: bool) -> Clock:
+    return Clock(told.sentence, told.remedy, is_certain)
 
 
 def why(

@@ -39,6 +39,7 @@ _STRIPPED: Final = (
     "try another upstream: `secdns explain NAME @UPSTREAM`"
 )
 _OTHER_UPSTREAM: Final = "try another upstream: `secdns upstreams test`, then `secdns use NAME`"
+_SET_CLOCK: Final = "set it, and have it kept right: sudo timedatectl set-ntp true"
 _LOOK_AT_NETWORK: Final = "look whether this machine is on a network, and whether that has a sign-in page"
 
 # Code -> what is wrong, as the end of a sentence that begins with "NAME: ", and what helps.
@@ -187,6 +188,24 @@ def when_vpn(vpn: str, rest: Told) -> Told:
 def when_offline(gone: str) -> Told:
     """Say that there is no network; ``gone`` says so, too."""
     return Told(gone, _LOOK_AT_NETWORK)
+
+
+def when_clock_is_wrong(says: str) -> Told:
+    """Say that the clock shows a time before this version was made."""
+    return Told(f"the clock of this machine says {says}, which cannot be", _SET_CLOCK)
+
+
+def when_certificates_are_untimely(is_early: bool) -> Told:
+    """Say that no upstream's certificate fits the clock."""
+    flaw = "is not valid yet, so it is slow" if is_early else "has ended, so it is fast"
+    return Told(f"the clock of this machine is wrong: by it every upstream's certificate {flaw}", _SET_CLOCK)
+
+
+def when_signatures_are_untimely(is_early: bool) -> Told:
+    """Say that names of several zones were refused for times of their signatures."""
+    flaw, way = ("are not valid yet", "slow") if is_early else ("have expired", "fast")
+    sentence = f"the clock of this machine seems to be {way}: by it the signatures of several zones {flaw}"
+    return Told(sentence, _SET_CLOCK)
 
 
 def when_failing(upstreams: Sequence[str], last: Told | None) -> Told:

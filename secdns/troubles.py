@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 MAX_TROUBLES: Final = 256  # some 100 kB; names are somebody's business, so no more than help to find a cause
@@ -36,6 +37,10 @@ class Troubles:
     def last(self) -> Trouble | None:
         """The newest."""
         return self._held[-1] if self._held else None
+
+    def since(self, at: float) -> tuple[Trouble, ...]:
+        """Give those from then on, the newest first."""
+        return tuple(takewhile(lambda trouble: trouble.at >= at, reversed(self._held)))
 
     def of(self, name: bytes) -> tuple[Trouble, ...]:
         """Give those of ``name`` (in lower case), the newest first."""

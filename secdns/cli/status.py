@@ -40,6 +40,10 @@ def status(socket: str | None, as_json: bool) -> int:
 def _rows(got: "Status") -> Iterator[tuple[str, str]]:
     counters = got.counters
     chosen = ", chosen with `secdns use`" if got.chosen else ""
+    if got.system is not None:
+        yield "system", got.system.sentence
+        if got.system.remedy:
+            yield "", got.system.remedy
     yield "upstream", _upstream(got.upstream) + chosen
     yield (
         "answers",

@@ -149,12 +149,34 @@ class CacheInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class System:
+    """Whether programs of this machine ask the daemon: "on", "off", "overruled" or "unknown", and in words.
+
+    "overruled": they were told to, and another program has them ask others, instead or as well.
+    """
+
+    state: str
+    sentence: str
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What is wrong with the machine's clock, and what helps. ``is_certain``: it is the clock's fault."""
+
+    sentence: str
+    remedy: str | None
+    is_certain: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """How the daemon is. ``sentence`` says ``state`` in words, ``remedy`` what a person can do about it.
 
     ``upstream`` is whom the next question goes to, or who answered last where names are spread.
     ``chosen`` is what `use` was given, None while the configuration's order holds. ``dnssec`` is
-    "validate" or "off".
+    "validate" or "off". ``system`` is None where it is not looked at, ``clock`` where
+    nothing is known to be wrong with it.
     """
 
     version: str
@@ -177,6 +199,8 @@ class Status:
     problem: Problem | None = None
     network: str | None = None
     portal: Portal | None = None
+    system: System | None = None
+    clock: Clock | None = None
 
 
 @dataclass(frozen=True, slots=True)

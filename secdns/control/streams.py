@@ -108,6 +108,8 @@ def _parts(status: Status) -> dict[str, object]:
     return {
         "state": (status.state, status.sentence),
         "network": status.network,
+        "system": status.system,
+        "clock": status.clock,
         "upstream": (upstream.name, upstream.protocol, status.chosen),
         "pause": None if status.pause is None else status.pause.until,
         "portal": None if status.portal is None else (status.portal.url, status.portal.left_s is None),

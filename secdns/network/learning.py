@@ -98,6 +98,11 @@ class Learner:
         self._is_stale = False
         self._is_closed = False
 
+    @property
+    def resolved(self) -> Mapping[str, object] | None:
+        """What systemd-resolved says of itself: another object when that is news; None if it is not there."""
+        return self._said.get(RESOLVED)
+
     def hear(self) -> None:
         """Take news of any kind: look when the burst is over, and once more when all has settled."""
         if self._is_closed:

@@ -11,6 +11,7 @@
     machine.py         files and programs
     proof.py           does a name that a program looks up arrive at secdns?
     status.py          who controls DNS, in words
+    asked.py           do programs ask us? from a few looks, again and again
     rivals.py          who else is asked besides us
     rescue.py          off, with nothing but the standard library
 

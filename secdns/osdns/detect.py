@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 RESOLV_CONF = "/etc/resolv.conf"
+NSSWITCH = "/etc/nsswitch.conf"
 STUBS = frozenset({"127.0.0.53", "127.0.0.54"})  # where systemd-resolved listens
 
 # Whose directory a resolv.conf that is a link leads into.
@@ -103,6 +104,13 @@ def network_manager_property(env: Environment, name: str) -> object:
     return property_of(env, _NETWORK_MANAGER, name)
 
 
+def asks_resolved_first(nsswitch: str) -> bool:
+    """Tell whether look-ups go to systemd-resolved whatever resolv.conf says, by nsswitch.conf(5)."""
+    hosts = re.search(r"^hosts:(.*)$", nsswitch, re.M)
+    words = re.sub(r"\[[^\]]*\]", "", hosts[1]).split() if hosts else []
+    return "resolve" in words and ("dns" not in words or words.index("resolve") < words.index("dns"))
+
+
 def link_owner(target: str) -> str | None:
     """Tell whose file a link in the place of resolv.conf names; None for somebody unknown."""
     absolute = target if target.startswith("/") else _beside_resolv_conf(target)
@@ -139,9 +147,7 @@ def _servers(env: Environment, trace: list[str]) -> list[str]:
 
 
 def _why_resolved_as_well(env: Environment) -> str:
-    hosts = re.search(r"^hosts:(.*)$", env.text("/etc/nsswitch.conf") or "", re.M)
-    words = re.sub(r"\[[^\]]*\]", "", hosts[1]).split() if hosts else []
-    if "resolve" in words and ("dns" not in words or words.index("resolve") < words.index("dns")):
+    if asks_resolved_first(env.text(NSSWITCH) or ""):
         return "nsswitch.conf sends look-ups to systemd-resolved, programs that read resolv.conf go past it"
     return "programs ask systemd-resolved by D-Bus, and all others go past it"
 

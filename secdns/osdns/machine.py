@@ -172,6 +172,17 @@ class Machine:
             xattrs=_xattrs(at),
         )
 
+    def mark(self, path: str) -> object:
+        """Give a value that is another one when ``path`` leads elsewhere or its file was written since."""
+        real = self.follow(path)
+        try:
+            status = None if real is None else self._below(real).lstat()
+        except OSError:
+            status = None
+        if status is None:
+            return real
+        return real, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
     def is_immutable(self, path: str) -> bool:
         """Tell whether ``chattr +i`` was done to a file or directory (FS_IOC_GETFLAGS, ioctl_iflags(2))."""
         import fcntl

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar, Final
 
-from secdns.errors import ConnectError, ConnectionLost, DeadlineExceeded, TransportError
+from secdns.errors import AuthenticationError, ConnectError, ConnectionLost, DeadlineExceeded, TransportError
 from secdns.transport import Facts, Waiter
 
 IDLE_S: Final = 10.0  # then we close: keepalives wake radios, and a ticket makes reconnecting cheap
@@ -269,5 +269,7 @@ class Conversation:
 def again(error: TransportError) -> TransportError:
     """Give a copy to raise: one exception object raised in many tasks would collect their tracebacks."""
     copy = type(error)(str(error), hint=error.hint, retry_after_s=error.retry_after_s, brief=error.brief)
+    if isinstance(error, AuthenticationError) and isinstance(copy, AuthenticationError):
+        copy.untimely = error.untimely
     copy.__cause__ = error
     return copy

@@ -15,7 +15,7 @@ import sys
 import time
 import weakref
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from secdns import BUILT_AT
 from secdns.endpoint import Endpoint
@@ -58,6 +58,7 @@ CERTIFICATE_HINTS: Final = {
     64: _HOST_HINT,
 }
 """The same codes -> what a person can do about it."""
+_UNTIMELY: Final[dict[int, Literal["early", "late"]]] = {9: "early", 10: "late"}
 
 NO_CHECK_TIME: Final = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which ``ssl`` has no name for
 
@@ -227,9 +228,11 @@ def not_designated(endpoint: Endpoint) -> AuthenticationError:
 def distrust(endpoint: Endpoint, peer: str, code: int, message: str) -> AuthenticationError:
     """Give the error of ours for an X509_V_ERR_* and what OpenSSL says about it."""
     words = CERTIFICATE_WORDS.get(code, message)
-    return AuthenticationError(
+    error = AuthenticationError(
         f"cannot trust {endpoint.url} at {peer}: {words}", hint=CERTIFICATE_HINTS.get(code), brief=words
     )
+    error.untimely = _UNTIMELY.get(code, "")
+    return error
 
 
 def no_trust_store(ca_file: str | None, words: str) -> ConnectError:

@@ -18,6 +18,7 @@ from secdns.dns.message import Message
 from secdns.endpoint import Endpoint
 from secdns.network.clocks import Clocks
 from secdns.network.learning import Learner
+from secdns.osdns.machine import Machine
 from tests.cache.answers import query
 
 LISTEN = '[server]\nlisten = ["127.0.0.1:0"]\n'
@@ -92,6 +93,7 @@ async def running(
     clocks: Clocks | None = None,
     look: Look | None = None,
     learner: Callable[[Callable[[], None]], Learner] | None = None,
+    machine: Callable[[], Machine] | None = None,
 ) -> AsyncIterator[Stage]:
     """Start a daemon from a file that a test may change, and stop it at the end."""
     file = tmp_path / "secdns.toml"
@@ -105,6 +107,7 @@ async def running(
         resolvers=resolvers,
         look=look,
         learner=learner,
+        machine=machine,
     )
     daemon.listen()
     path = tmp_path / "run" / "control.sock"

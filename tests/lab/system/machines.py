@@ -160,6 +160,17 @@ def prepare(layer: Path, kind: str, *, network: bool = True) -> dict[Path, str]:
     return bind
 
 
+# What other programs do on a machine of each kind to have it ask the network's resolver again.
+TAKE_OVER = {
+    "resolved": """printf '[Resolve]\\nDNS=\\nDNS=10.9.0.1\\n' > /run/systemd/resolved.conf.d/zzz-other.conf
+        systemctl restart systemd-resolved""",
+    "networkmanager": "rm /run/NetworkManager/conf.d/90-secdns.conf; nmcli general reload",
+    "plain": "mv /etc/resolv.conf /run/ours && echo nameserver 10.9.0.1 > /etc/resolv.conf",
+}
+GIVE_BACK = """rm -f /run/systemd/resolved.conf.d/zzz-other.conf
+    if [ -e /run/ours ]; then mv /run/ours /etc/resolv.conf; fi"""
+
+
 class System:
     """A machine of one of the kinds, and what people do to it."""
 
@@ -189,6 +200,13 @@ class System:
             assert took_s < timeout_s, f"{name} is {found!r} after {took_s:.1f} s\n{self.guest.journal()}"
             time.sleep(0.05)
         return time.monotonic() - began
+
+    def wait_seen(self, wanted: str, timeout_s: float) -> None:
+        """Wait until the daemon says that this is how it stands with the machine's DNS."""
+        began = time.monotonic()
+        while (seen := json.loads(self.secdns("status", "--json"))["system"])["state"] != wanted:
+            took_s = time.monotonic() - began
+            assert took_s < timeout_s, f"{seen} after {took_s:.1f} s, not {wanted}\n{self.guest.journal()}"
 
     def snapshot(self) -> dict[str, list[object]]:
         """Give every file and link that has to do with DNS, and what the programs say of it."""

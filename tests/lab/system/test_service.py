@@ -13,8 +13,10 @@ from tests.lab.system.machines import (
     BY_NETWORK,
     BY_PRINTER,
     BY_UPSTREAM,
+    GIVE_BACK,
     KINDS,
     PRINTER,
+    TAKE_OVER,
     System,
     prepare,
 )
@@ -23,6 +25,8 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]  # the first one makes
 
 BACK_S = 15.0
 """How soon names resolve again after anything but a hang."""
+SEEN_S = 3.0
+"""How soon the tray has to show it; it asks the daemon."""
 HUNG_S = 30.0
 """After a hang: 9 s until it is noticed, 2 s for it to end, and the start."""
 
@@ -87,6 +91,25 @@ def test_on_leads_names_to_secdns_and_off_leaves_all_as_it_was_need2_need9(kind:
     assert system.secdns("system", "status").startswith("on: names are looked up through secdns")
     assert system.secdns("system", "off") == "off: the system's DNS settings are as they were before secdns\n"
     assert system.look_up() == BY_NETWORK
+    assert system.snapshot() == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_daemon_sees_that_the_machine_asks_it_and_when_another_program_takes_over(
+    kind: str, use: Boot
+) -> None:
+    system = use(kind)
+    before = system.snapshot()
+    system.wait_seen("off", SEEN_S)
+    system.secdns("system", "on")
+    system.wait_seen("on", SEEN_S)
+    system.do("sh", "-c", TAKE_OVER[kind])
+    system.wait_seen("overruled", SEEN_S)
+    system.do("sh", "-c", GIVE_BACK)
+    system.secdns("system", "on")
+    system.wait_seen("on", SEEN_S)
+    system.secdns("system", "off")
+    system.wait_seen("off", SEEN_S)
     assert system.snapshot() == before
 
 
