@@ -19,11 +19,11 @@ from secdns.tray.menu import (
     Resume,
     SignIn,
     TurnOff,
+    TurnOn,
     Use,
 )
 from secdns.tray.texts import clean, sentence
 
-TURN_OFF_WORDS: Final = "sudo secdns system off"
 CHECK_TIMEOUT_S: Final = 20.0  # it takes five
 ANSWER_S: Final = 60.0  # that an outcome stands in the menu
 ROOT_TIMEOUT_S: Final = 300.0  # a person types a password meanwhile
@@ -69,6 +69,8 @@ def _perform(action: Action, client: Client, browse: Callable[[str], bool]) -> O
             return _sign_in(client, browse)
         case CheckNow():
             return check(program())
+        case TurnOn():
+            return turn_on(program())
         case TurnOff():
             return turn_off(program())
         case _:  # Quit is for whoever runs the tray
@@ -122,15 +124,26 @@ def check(command: Sequence[str]) -> Outcome:
     return Outcome("Something is not as it should be", _said(text, hint and str(hint), more))
 
 
+def turn_on(command: Sequence[str]) -> Outcome:
+    """Have this machine ask the daemon, as root; the desktop asks for the password."""
+    done = Outcome("DNS is protected", "Names on this machine go through secdns.")
+    return _switch(command, "on", done, "This machine does not use secdns")
+
+
 def turn_off(command: Sequence[str]) -> Outcome:
-    """Give the machine's own DNS settings back, as root; the desktop asks for the password."""
+    """Give the machine's own DNS settings back, as root."""
+    done = Outcome("The old DNS settings are back", "Names no longer go through secdns.")
+    return _switch(command, "off", done, "The old DNS settings are not back")
+
+
+def _switch(command: Sequence[str], to: str, is_done: Outcome, failed: str) -> Outcome:
     pkexec = shutil.which("pkexec")
-    by_hand = f"Type into a terminal: {TURN_OFF_WORDS}"
+    by_hand = f"Type into a terminal: sudo secdns system {to}"
     if pkexec is None:
         return Outcome("This needs root's rights", by_hand)
     try:
         done = subprocess.run(  # noqa: S603  our own program
-            [pkexec, *command, "system", "off"],
+            [pkexec, *command, "system", to],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -141,10 +154,10 @@ def turn_off(command: Sequence[str]) -> Outcome:
     except (OSError, subprocess.TimeoutExpired):
         return Outcome("Nothing was changed", by_hand)
     if done.returncode == 0:
-        return Outcome("The old DNS settings are back", "Names no longer go through secdns.")
+        return is_done
     if done.returncode in PKEXEC_REFUSED:
         return Outcome("Nothing was changed: not permitted", by_hand)
-    return Outcome("The old DNS settings are not back", _said(" ".join(done.stderr.split()), by_hand))
+    return Outcome(failed, _said(" ".join(done.stderr.split()), by_hand))
 
 
 def _said(*texts: str | None) -> str:

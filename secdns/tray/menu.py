@@ -58,11 +58,16 @@ class Quit:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnOn:
+    """Have this machine ask the daemon."""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnOff:
     """Give the machine's own DNS settings back."""
 
 
-Action = Use | PauseFor | Resume | Allow | SignIn | CheckNow | Quit | TurnOff
+Action = Use | PauseFor | Resume | Allow | SignIn | CheckNow | Quit | TurnOn | TurnOff
 
 
 class Kind(StrEnum):
@@ -102,13 +107,22 @@ TITLES: Final = {
     Look.OFFLINE: "No network",
     Look.SIGN_IN: "This network wants you to sign in",
     Look.VPN: "A VPN wants to be asked for every name",
+    Look.UNUSED: "Running, but this machine does not use it",
     Look.GONE: "Not protected: secdns does not answer",
 }
+
+
+TAKEN_OVER: Final = "Not protected: another program controls DNS"
+WRONG_CLOCK: Final = "The clock of this machine is wrong"
 
 
 def headline(view: View) -> str:
     """Say in one line how things are; of what is well also by whom and how fast."""
     title = TITLES[view.look]
+    if view.look is Look.UNUSED and is_overruled(view):
+        return TAKEN_OVER
+    if view.look is Look.BLOCKED and view.status is not None and view.status.clock is not None:
+        return WRONG_CLOCK
     if view.look is Look.SECURE and view.status is not None:
         return f"{title} – {_upstream(view.status.upstream)}"
     if view.look is Look.PAUSED and view.status is not None and view.status.pause is not None:
@@ -125,18 +139,19 @@ def build(view: View) -> tuple[Item, ...]:
         blocks.append(tuple(_choices(view.status, view.upstreams)))
         blocks.append(tuple(_troubles(view)))
     blocks.append((Item("check", "Check now", CheckNow()),))
-    blocks.append(
-        (
-            Item("quit", "Quit this icon (protection stays as it is)", Quit()),
-            Item("off", "Turn off and restore the old DNS settings…", TurnOff()),
-        )
-    )
+    blocks.append(tuple(_ends(view)))
     items: list[Item] = []
     for number, block in enumerate(each for each in blocks if each):
         if number:
             items.append(Item(f"separator-{number}", kind=Kind.SEPARATOR))
         items += block
     return tuple(items)
+
+
+def is_overruled(view: View) -> bool:
+    """Tell whether this machine was told to ask the daemon, and another program has it ask others."""
+    system = None if view.status is None else view.status.system
+    return system is not None and system.state == "overruled"
 
 
 def left(left_s: float) -> str:
@@ -164,7 +179,10 @@ def _top(view: View) -> Iterator[Item]:
     if view.error is not None:
         yield from _lines("error", str(view.error), view.error.hint)
     elif view.status is not None:
-        if view.look is Look.SECURE:
+        system = view.status.system
+        if view.look is Look.UNUSED and system is not None:
+            yield from _lines("system", system.sentence, system.remedy)
+        elif view.look is Look.SECURE:
             yield Item("dnssec", f"DNSSEC {'on' if view.status.dnssec == 'validate' else 'off'}")
         else:
             yield from _lines("sentence", view.status.sentence, view.status.remedy)
@@ -256,6 +274,15 @@ def _troubles(view: View) -> Iterator[Item]:
             f"Last problem: {_subject(problem)}",
             items=tuple(_problem(problem, view.status.may_change)),
         )
+
+
+def _ends(view: View) -> Iterator[Item]:
+    """Give what ends this icon, and what begins or ends the protection of this machine."""
+    yield Item("quit", "Quit this icon (protection stays as it is)", Quit())
+    if view.error is None and view.is_elsewhere:
+        yield Item("on", "Turn on: have this machine use secdns…", TurnOn())
+    if view.error is not None or not view.is_elsewhere or is_overruled(view):
+        yield Item("off", "Turn off and restore the old DNS settings…", TurnOff())
 
 
 def _subject(problem: Problem) -> str:

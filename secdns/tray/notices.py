@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from secdns.tray.menu import WRONG_CLOCK, is_overruled
 from secdns.tray.texts import clean, sentence
 from secdns.tray.view import Look, View
 
@@ -28,6 +29,9 @@ class Notices:
     _was_secure: bool = False
     _lost_since: float | None = None
     _is_loss_told: bool = False
+    _was_clock_wrong: bool = False
+    _was_used: bool = False
+    _taken_since: float | None = None
     _told_at: dict[str, float] = field(default_factory=dict)
     _problem: tuple[str | None, str] | None = None
     _is_begun: bool = False
@@ -38,19 +42,22 @@ class Notices:
 
         It has to be called again while a view stays the same, since a loss is told after some seconds.
         """
-        wanted = [*self._loss(view, now), *self._sign_in(view), *self._refusal(view)]
+        wanted = [*self._loss(view, now), *self._taken(view, now), *self._sign_in(view), *self._refusal(view)]
+        wanted += self._clock(view)
         self._last = view.look
         notices = []
         for notice in wanted:
             told_at = self._told_at.get(notice.kind)
             if told_at is None or now - told_at >= QUIET_S:
                 self._told_at[notice.kind] = now
-                self._is_loss_told |= notice.kind == "lost"
+                self._is_loss_told |= notice.kind in ("lost", "taken")
                 notices.append(notice)
         return notices
 
     def _loss(self, view: View, now: float) -> list[Notice]:
         """Tell that protection was lost, and, to who was told that, that it is back."""
+        if view.status is not None and view.status.clock is not None:
+            return []  # that is told by itself
         if view.look in _LOST:
             if not self._was_secure:
                 return []
@@ -66,9 +73,36 @@ class Notices:
             if self._is_loss_told:
                 self._is_loss_told = False
                 return [Notice("regained", "DNS is protected again")]
-        elif view.look is Look.PAUSED:  # somebody wanted that
+        elif view.look is Look.PAUSED or (view.look is Look.UNUSED and not is_overruled(view)):
+            # somebody wanted that
             self._was_secure = self._is_loss_told = False
         return []
+
+    def _taken(self, view: View, now: float) -> list[Notice]:
+        """Tell that another program has this machine ask others, when that stays."""
+        system = None if view.status is None or view.error is not None else view.status.system
+        if system is None or not is_overruled(view):
+            self._taken_since = None
+            if system is not None and system.state in ("on", "off"):
+                self._was_used = system.state == "on"
+            return []
+        if self._taken_since is None:
+            self._taken_since = now
+        if not self._was_used or now - self._taken_since < SETTLE_S:
+            return []
+        self._was_used = False
+        return [Notice("taken", "Another program took over DNS", _text(system.sentence, system.remedy))]
+
+    def _clock(self, view: View) -> list[Notice]:
+        """Tell that the clock is wrong, also if it was so when we came: it often is after a start."""
+        clock = None if view.status is None else view.status.clock
+        is_news = clock is not None and not self._was_clock_wrong
+        if view.status is not None:
+            self._was_clock_wrong = clock is not None
+        if clock is None or not is_news:
+            return []
+        title = WRONG_CLOCK if clock.is_certain else "The clock of this machine seems wrong"
+        return [Notice("clock", title, _text(clock.sentence, clock.remedy))]
 
     def _sign_in(self, view: View) -> list[Notice]:
         if view.look is not Look.SIGN_IN or self._last is Look.SIGN_IN:
@@ -97,5 +131,8 @@ def _lost(view: View) -> Notice:
         words = [view.status.sentence, view.status.remedy]
     else:
         words = []
-    text = ". ".join(sentence(clean(each)) for each in words if each)
-    return Notice("lost", "DNS does not work as it should", text)
+    return Notice("lost", "DNS does not work as it should", _text(*words))
+
+
+def _text(*words: str | None) -> str:
+    return ". ".join(sentence(clean(each)) for each in words if each)

@@ -20,6 +20,7 @@ class Look(StrEnum):
     OFFLINE = "offline"
     SIGN_IN = "sign-in"
     VPN = "vpn"
+    UNUSED = "unused"  # the daemon is well, and this machine asks somebody else
     GONE = "gone"  # the daemon is not there, or does not answer
 
 
@@ -33,6 +34,12 @@ _LOOKS = {
     "sign-in": Look.SIGN_IN,
     "vpn": Look.VPN,
 }
+
+
+# States of the API's ``system`` in which names go elsewhere, whatever the daemon itself can do.
+_ELSEWHERE = frozenset({"off", "overruled"})
+# What is worth more to a person than that.
+_FIRST = frozenset({Look.OFFLINE, Look.SIGN_IN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +61,11 @@ class View:
             return Look.GONE
         if self.status is None:
             return Look.CHECKING
-        return _LOOKS.get(self.status.state, Look.BLOCKED)
+        look = _LOOKS.get(self.status.state, Look.BLOCKED)
+        return Look.UNUSED if self.is_elsewhere and look not in _FIRST else look
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Tell whether this machine asks somebody else than the daemon, or somebody else as well."""
+        system = None if self.status is None else self.status.system
+        return system is not None and system.state in _ELSEWHERE

@@ -12,10 +12,12 @@ from typing import Any, cast
 
 from secdns.control.schema import (
     CacheInfo,
+    Clock,
     Counters,
     Pause,
     Problem,
     Status,
+    System,
     UpstreamInfo,
     Upstreams,
     error_to_json,
@@ -42,6 +44,24 @@ def status(state: str = State.SECURE, **given: Any) -> Status:
         "is_strict": False, "counters": Counters(1, 0, 0, 1, 0, 0, {}), "cache": CacheInfo(0, 0, 0),
     }  # fmt: skip
     return Status(**(values | given))
+
+
+ON = System("on", "this machine asks secdns (by systemd-resolved)")
+OFF = System(
+    "off",
+    "this machine does not ask secdns, but 192.168.1.1 (by systemd-resolved)",
+    "to have it do so: sudo secdns system on",
+)
+TAKEN = System(
+    "overruled",
+    "another program has taken over DNS: this machine asks 10.8.0.1 (by /etc/resolv.conf)",
+    "to put it in force again: sudo secdns system on; to end it: sudo secdns system off",
+)
+CLOCK = Clock(
+    "the clock of this machine says 2016-11-26 00:00 UTC, which cannot be",
+    "set it, and have it kept right: sudo timedatectl set-ntp true",
+    is_certain=True,
+)
 
 
 def upstreams() -> Upstreams:

@@ -8,7 +8,7 @@ import pytest
 
 from secdns.control.client import Client
 from secdns.errors import ControlError
-from secdns.tray.actions import Outcome, as_line, check, perform, program, turn_off
+from secdns.tray.actions import Outcome, as_line, check, perform, program, turn_off, turn_on
 from secdns.tray.menu import PauseFor, Quit, SignIn, Use
 from tests.tray.fakes import FakeDaemon
 
@@ -141,6 +141,17 @@ def test_turning_off_goes_through_pkexec_and_says_what_came_of_it(
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     assert turn_off(["/usr/bin/secdns"]) == want
     assert (tmp_path / "args").read_text() == "/usr/bin/secdns system off\n"
+
+
+def test_turning_on_goes_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "pkexec"
+    fake.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/args\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert turn_on(["/usr/bin/secdns"]) == Outcome(
+        "DNS is protected", "Names on this machine go through secdns."
+    )
+    assert (tmp_path / "args").read_text() == "/usr/bin/secdns system on\n"
 
 
 def test_turning_off_without_pkexec_gives_the_command_to_type(

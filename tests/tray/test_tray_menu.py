@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from secdns.control.schema import Pause, Portal, Problem, Status, Upstreams, from_json, to_json
+from secdns.control.schema import Pause, Portal, Problem, Status, System, Upstreams, from_json, to_json
 from secdns.errors import ControlError
 from secdns.tray.menu import (
     Allow,
@@ -18,6 +18,7 @@ from secdns.tray.menu import (
     Resume,
     SignIn,
     TurnOff,
+    TurnOn,
     Use,
     build,
     flat,
@@ -25,7 +26,7 @@ from secdns.tray.menu import (
 )
 from secdns.tray.texts import MAX_LINE, MAX_LINES
 from secdns.tray.view import Look, View
-from tests.tray.fakes import REFUSED, status, upstream, upstreams
+from tests.tray.fakes import CLOCK, OFF, ON, REFUSED, TAKEN, status, upstream, upstreams
 
 GONE = ControlError("no daemon runs", hint="start it: secdns run", code="not-running")
 PAUSE = Pause(2e9, 252.0, ("192.168.1.1",))
@@ -69,6 +70,28 @@ def actions(shown: View) -> list[object]:
         ),
         pytest.param(View(), Look.CHECKING, "Checking", id="nothing asked yet"),
         pytest.param(view("brand-new"), Look.BLOCKED, "No upstream answers", id="a state of the future"),
+        pytest.param(
+            view(system=OFF), Look.UNUSED, "Running, but this machine does not use it", id="system off"
+        ),
+        pytest.param(
+            view("blocked", system=OFF),
+            Look.UNUSED,
+            "Running, but this machine does not use it",
+            id="system off, and who would be asked fails",
+        ),
+        pytest.param(
+            view(system=TAKEN), Look.UNUSED, "Not protected: another program controls DNS", id="taken over"
+        ),
+        pytest.param(view("offline", system=OFF), Look.OFFLINE, "No network", id="no network comes first"),
+        pytest.param(
+            view(system=System("unknown", "it is not known")),
+            Look.SECURE,
+            "Protected – quad9, DoH (HTTP/2), 14 ms",
+            id="not known whether the system asks",
+        ),
+        pytest.param(
+            view("blocked", clock=CLOCK), Look.BLOCKED, "The clock of this machine is wrong", id="wrong clock"
+        ),
     ],
 )
 def test_each_state_has_a_look_and_a_headline(shown: View, look: Look, want: str) -> None:
@@ -185,6 +208,22 @@ def test_daemon_that_is_not_there_is_named_with_its_remedy_and_nothing_else_is_o
         "Quit this icon (protection stays as it is)",
         "Turn off and restore the old DNS settings…",
     ]
+
+
+def test_machine_that_does_not_ask_is_told_who_is_asked_and_offered_to_turn_on() -> None:
+    shown = view(system=OFF)
+    assert labels(shown)[:4] == [
+        "Running, but this machine does not use it",
+        "This machine does not ask secdns, but 192.168.1.1 (by systemd-resolved)",
+        "To have it do so: sudo secdns system on",
+        "Pause",
+    ]
+    assert actions(shown)[-3:] == [CheckNow(), Quit(), TurnOn()]
+
+
+def test_machine_that_was_taken_over_is_offered_both_ways() -> None:
+    assert actions(view(system=TAKEN))[-3:] == [Quit(), TurnOn(), TurnOff()]
+    assert actions(view(system=ON))[-2:] == [Quit(), TurnOff()]
 
 
 def test_problem_that_cannot_be_allowed_offers_nothing() -> None:
