@@ -13,11 +13,13 @@ from typing import Final, Protocol
 
 from secdns import __version__, readings, reasons
 from secdns.cache import Cache
+from secdns.checkup import Checkup
 from secdns.config import Config
 from secdns.control import durations
 from secdns.control.schema import (
     Allowed,
     CacheInfo,
+    Checked,
     Clock,
     Counters,
     Explained,
@@ -102,6 +104,7 @@ class Controls:
         clocks: Clocks,
         resolvers: Callable[[], tuple[Endpoint, ...]],
         system: Callable[[], System | None],
+        checkup: Checkup,
     ) -> None:
         self._program = program
         self._groups = groups
@@ -111,6 +114,7 @@ class Controls:
         self._clocks = clocks
         self._resolvers = resolvers
         self._system = system
+        self._checkup = checkup
         self._loop = asyncio.get_running_loop()
         self._wishes = Wishes()
         self._explaining = 0
@@ -157,6 +161,7 @@ class Controls:
     async def aclose(self) -> None:
         """Set no timer off any more, and see that all is written."""
         self._pausing.close()
+        await self._checkup.aclose()
         await self._keeper.aclose()
 
     # what changes
@@ -332,6 +337,10 @@ class Controls:
             return await explain(question, validating)
         finally:
             self._explaining -= 1
+
+    async def check(self, name: str | None, bogus: str | None) -> Checked:
+        """Look whether names on this machine really go through secdns."""
+        return await self._checkup.run(name, bogus)
 
     def log(self) -> tuple[str, ...]:
         """Give the last lines of the query log."""

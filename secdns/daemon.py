@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from secdns.cache import Cache
 from secdns.checking import Look
+from secdns.checkup import Checkup
 from secdns.config import Config, default
 from secdns.control.peers import rights
 from secdns.control.schema import System
@@ -71,7 +72,7 @@ class Daemon:
     learns the resolvers of links; None means that none is ever asked. ``resolvers`` gives the network's
     own resolvers; None: those that were learnt. ``look`` looks for a sign-in page; None means that nothing
     is found out about the network unasked. ``machine`` gives the one whose settings say whether its programs
-    ask us; None: that is told to nobody.
+    ask us; None: that is told to nobody. ``check`` is the command `secdns check`.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Daemon:
         resolvers: Callable[[], tuple[Endpoint, ...]] | None = None,
         look: Look | None = None,
         machine: Callable[[], "Machine"] | None = None,
+        check: Sequence[str] = (),
     ) -> None:
         clocks = clocks or Clocks()
         self.config = config
@@ -125,6 +127,7 @@ class Daemon:
             clocks=clocks,
             resolvers=resolvers,
             system=self._look_at_system,
+            checkup=Checkup(check, lambda: None if self._server is None else self._server.path),
         )
         self.controls.restore()
         routing = self._groups.build(config, self._hosts, self._split)
@@ -435,10 +438,10 @@ async def serve(
         manager.close()
 
 
-def run(config: Config, *, reread: Callable[[], Config] | None = None) -> int:
+def run(config: Config, *, reread: Callable[[], Config] | None = None, check: Sequence[str] = ()) -> int:
     """Run the daemon in the foreground until it is told to stop; give the exit code.
 
-    ``reread`` as for ``Daemon``.
+    ``reread`` and ``check`` as for ``Daemon``.
 
     Raises:
         Error: the start failed; nothing is left open.
@@ -454,6 +457,7 @@ def run(config: Config, *, reread: Callable[[], Config] | None = None) -> int:
             learner=learner,
             look=portal.look,
             machine=_this_machine,
+            check=check,
         )
         await serve(daemon, control=control_socket(), ready=_introduce)
 

@@ -133,6 +133,14 @@ def control_sockets() -> tuple[Path, ...]:
     return (own,) if own == system or not _is_unix() else (own, system)
 
 
+def program() -> list[str]:
+    """Give the command that this program was started by, for any user to run from any folder."""
+    started = Path(sys.argv[0])
+    if started.name == "secdns" and started.is_file():
+        return [str(started.resolve())]
+    return [sys.executable, "-P", "-m", APP]
+
+
 def _from_environment(variable: str) -> Path | None:
     """Read one of systemd's variables: absolute paths with colons between them, the first is ours."""
     first = os.environ.get(variable, "").partition(":")[0]

@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("routing", "hold"),
     ("forwarder",),
     ("listener",),
-    ("readings", "explaining", "checking", "pausing"),
+    ("readings", "explaining", "checking", "checkup", "pausing"),
     ("consent",),
     ("surroundings",),
     ("controls",),

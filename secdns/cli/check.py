@@ -40,8 +40,11 @@ Exit codes: 0 nothing failed, 69 something did, 64 usage.
     "--bogus", metavar="NAME", help="Ask for this wrongly signed name instead of dnssec-failed.org."
 )
 @options.config_file
+@click.option("--socket", metavar="PATH", help="Check the daemon whose local API is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, see secdns(1).")
-def check(name: str | None, bogus: str | None, config_file: str | None, as_json: bool) -> int:
+def check(
+    name: str | None, bogus: str | None, config_file: str | None, socket: str | None, as_json: bool
+) -> int:
     """Tell whether names on this machine really go through secdns, and what to do if not.
 
     Takes five seconds at most, changes nothing and needs no root, with which it can name more programs.
@@ -50,7 +53,7 @@ def check(name: str | None, bogus: str | None, config_file: str | None, as_json:
     """
     from secdns.cli.health import is_good, judge
 
-    outcomes = judge(look(name, bogus, config_file))
+    outcomes = judge(look(name, bogus, config_file, socket))
     if as_json:
         terminal.out_json({"ok": is_good(outcomes), "checks": objects(outcomes)})
     else:
@@ -59,7 +62,7 @@ def check(name: str | None, bogus: str | None, config_file: str | None, as_json:
     return Exit.OK if is_good(outcomes) else Exit.UNAVAILABLE
 
 
-def look(name: str | None, bogus: str | None, config_file: str | None) -> "Looks":
+def look(name: str | None, bogus: str | None, config_file: str | None, socket: str | None = None) -> "Looks":
     """See all that there is to judge.
 
     Raises:
@@ -69,7 +72,7 @@ def look(name: str | None, bogus: str | None, config_file: str | None) -> "Looks
     from secdns.dns.name import from_text
 
     names = looking.Names(from_text(name or health.GOOD), from_text(bogus or health.BOGUS))
-    return looking.look_around(config_file, names, platform=sys.platform)
+    return looking.look_around(config_file, names, platform=sys.platform, socket=socket)
 
 
 def lines(outcomes: "Sequence[tuple[Check, Outcome]]") -> list[str]:

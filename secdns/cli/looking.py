@@ -62,13 +62,21 @@ def look_around(
     platform: str,
     machine: Callable[[float], Machine] = machine_with,
     patience_s: float = PATIENCE_S,
+    socket: str | None = None,
 ) -> Looks:
-    """See everything that ``health`` judges, within ``patience_s`` seconds."""
+    """See everything that ``health`` judges, within ``patience_s`` seconds.
+
+    ``socket`` is the local API of the daemon that is meant: it says where it listens and what it has read.
+    """
     deadline = time.monotonic() + patience_s
+    meant = None if socket is None else _status_at(Path(socket))
+    if meant is not None and config_file is None and Path(meant.configuration).is_file():
+        config_file = meant.configuration
     config, config_error = machines_config(config_file)
     in_force = config or configuration.default()
-    addresses = listen_addresses(in_force)
+    addresses = listen_addresses(in_force) if meant is None else said_addresses(meant.listen)
     here = machine(deadline - MARGIN_S)
+    sockets = paths.control_sockets() if socket is None else (Path(socket),)
     nonce = proof.fresh_name()
     looks = Looks(config=config, config_error=config_error)
 
@@ -81,7 +89,7 @@ def look_around(
 
     at_once(
         (
-            partial(_daemon, looks, addresses, nonce, names, deadline - MARGIN_S),
+            partial(_daemon, looks, addresses, sockets, nonce, names, deadline - MARGIN_S),
             partial(_status, looks, here, platform),
             partial(_upstream, looks, names.good, deadline - MARGIN_S),
             other_resolvers,
@@ -121,6 +129,16 @@ def listen_addresses(config: Config) -> tuple[ListenAddress, ...]:
     return tuple(each for each in listen if is_loopback(each.host)) or tuple(listen)
 
 
+def said_addresses(listen: Sequence[str]) -> tuple[ListenAddress, ...]:
+    """Read the addresses that a daemon says it listens at; those of loopback if it has any."""
+    found = []
+    for text in listen:
+        host, _, port = text.rpartition(":")
+        if port.isdecimal():
+            found.append(ListenAddress(host.strip("[]"), int(port), is_default=False))
+    return tuple(each for each in found if is_loopback(each.host)) or tuple(found)
+
+
 def at_once(jobs: Sequence[Callable[[], None]], deadline: float) -> None:
     """Do all jobs, each in a thread, and return when they have ended, at ``deadline`` at the latest.
 
@@ -156,7 +174,12 @@ def _status(looks: Looks, machine: Machine, platform: str) -> None:
 
 
 def _daemon(
-    looks: Looks, addresses: Sequence[ListenAddress], nonce: str, names: Names, deadline: float
+    looks: Looks,
+    addresses: Sequence[ListenAddress],
+    sockets: Sequence[Path],
+    nonce: str,
+    names: Names,
+    deadline: float,
 ) -> None:
     """See whether the daemon is there; then put questions to it, and have the system look the nonce up.
 
@@ -178,21 +201,25 @@ def _daemon(
         if there is not None:
             asyncio.run(_questions(looks, there, names, deadline - MARGIN_S))
         # last: then it knows what it asks in which way
-        looks.daemon = _control({str(address) for address in addresses})
+        looks.daemon = _control(sockets, {str(address) for address in addresses})
 
     at_once((questions, look_up) if there is not None else (questions,), deadline)
 
 
-def _control(listen: set[str]) -> DaemonStatus | None:
+def _control(sockets: Sequence[Path], listen: set[str]) -> DaemonStatus | None:
     """Ask the daemon that listens at one of these addresses; another one of this user is not meant."""
-    for path in paths.control_sockets():
-        try:
-            status = Client([path], timeout_s=DIRECT_S).status()
-        except ControlError:
-            continue
-        if not listen.isdisjoint(status.listen):
+    for path in sockets:
+        status = _status_at(path)
+        if status is not None and not listen.isdisjoint(status.listen):
             return status
     return None
+
+
+def _status_at(path: Path) -> DaemonStatus | None:
+    try:
+        return Client([path], timeout_s=DIRECT_S).status()
+    except ControlError:
+        return None
 
 
 def _listening(address: ListenAddress, nonce: str) -> Listening:

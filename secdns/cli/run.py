@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from secdns import paths
 from secdns.errors import ConfigError
 
 if TYPE_CHECKING:  # loaded when the command runs
@@ -41,7 +42,8 @@ def run(config_file: str | None, port: int | None, listen: tuple[str, ...]) -> i
         except click.UsageError as failure:  # the new file does not allow what --listen wants
             raise ConfigError(failure.message) from failure
 
-    return daemon.run(settings(config_file, port, listen), reread=reread)
+    check = [*paths.program(), "check"]
+    return daemon.run(settings(config_file, port, listen), reread=reread, check=check)
 
 
 def settings(config_file: str | None, port: int | None, listen: Sequence[str]) -> "Config":

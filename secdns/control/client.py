@@ -17,6 +17,7 @@ from urllib.parse import quote
 from secdns.control.schema import (
     ROOT,
     Allowed,
+    Checked,
     Explained,
     Flushed,
     Network,
@@ -84,6 +85,10 @@ class Client:
     def explain(self, name: str, rrtype: str = "A") -> Explained:
         """Have ``name`` asked for and checked anew; takes some seconds at most."""
         return from_json(Explained, self.get(f"explain?name={quote(name, safe='')}&type={rrtype}"))
+
+    def check(self) -> Checked:
+        """Have it looked whether names on this machine really go through secdns; takes some seconds."""
+        return from_json(Checked, self.post("check", {}))
 
     def allow(self, name: str, for_s: int) -> Allowed:
         """Have signatures of ``name`` and below not checked for so long."""

@@ -234,6 +234,10 @@ def _explain(daemon: Daemon, given: Fields, may_change: bool) -> object:
     return daemon.explain(_name(given), _text(given, "type") or "A")
 
 
+def _check(daemon: Daemon, given: Fields, may_change: bool) -> object:
+    return daemon.check(_text(given, "name"), _text(given, "bogus"))
+
+
 def _allow(daemon: Daemon, given: Fields, may_change: bool) -> object:
     return to_json(daemon.allow(_name(given), _seconds(given, ALLOW_S)))
 
@@ -269,6 +273,8 @@ WAYS: Final[dict[str, dict[str, _Way]]] = {
     f"{ROOT}/why": {"GET": _Way(_why, changes=True, fields=("name",))},
     # It costs more than a question over DNS does, so it is not for everybody either.
     f"{ROOT}/explain": {"GET": _Way(_explain, changes=True, fields=("name", "type"))},
+    # It starts a process and asks upstreams; a POST, so that nothing that only looks around sets it off.
+    f"{ROOT}/check": {"POST": _Way(_check, changes=True, fields=("name", "bogus"))},
     f"{ROOT}/dnssec/allow": {"POST": _Way(_allow, changes=True, fields=("name", "for", "for_s"))},
     f"{ROOT}/metrics": {"GET": _Way(_metrics, changes=False)},
     f"{ROOT}/events": {"GET": _Way(_events, changes=False)},

@@ -268,6 +268,24 @@ class Explained:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """One claim about this machine: ``result`` is pass, fail or skipped, ``hint`` the cure if it failed."""
+
+    name: str
+    result: str
+    text: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What `secdns check` found; ``ok`` that nothing failed."""
+
+    ok: bool
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Flushed:
     """How many answers were dropped."""
 
@@ -318,6 +336,9 @@ class Daemon(Protocol):
 
     async def explain(self, name: str, rrtype: str) -> Explained:
         """Ask for ``name`` and check it anew, link by link; takes some seconds at most."""
+
+    async def check(self, name: str | None, bogus: str | None) -> Checked:
+        """Look whether names on this machine really go through secdns; takes some seconds at most."""
 
     def allow(self, name: str, for_s: int) -> Allowed:
         """Do not check signatures of ``name`` and below for so long (RFC 7646)."""

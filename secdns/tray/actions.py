@@ -3,13 +3,15 @@
 import json
 import shutil
 import subprocess
-import sys
+import time
 import webbrowser
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Final, NamedTuple
 
-from secdns.control.client import Client
+from secdns import paths
+from secdns.control.client import NOT_RUNNING, Client
+from secdns.control.schema import Checked, from_json
 from secdns.errors import ControlError
 from secdns.tray.menu import (
     Action,
@@ -23,25 +25,63 @@ from secdns.tray.menu import (
     Use,
 )
 from secdns.tray.texts import clean, sentence
+from secdns.tray.view import View
 
 CHECK_TIMEOUT_S: Final = 20.0  # it takes five
-ANSWER_S: Final = 60.0  # that an outcome stands in the menu
+ANSWER_S: Final = 60.0  # that an outcome stands in the menu …
+CHECKED_S: Final = 600.0  # … and what a check found
+# Of the daemon's refusals: it is not there, or cannot check for us, which this program can as well.
+ELSEWHERE: Final = frozenset({NOT_RUNNING, "not-allowed", "not-possible", "unknown-path"})
 ROOT_TIMEOUT_S: Final = 300.0  # a person types a password meanwhile
 PKEXEC_REFUSED: Final = (126, 127)  # dismissed by the person, or not authorised: pkexec(1)
 
 
 class Outcome(NamedTuple):
-    """What a person is told."""
+    """What a person is told, and of a check all that it found."""
 
     title: str
     text: str
+    checked: Checked | None = None
 
 
-def as_line(outcome: Outcome | None, age_s: float) -> str | None:
-    """Give an outcome for the menu, since not everybody has notifications; None: it is old."""
-    if outcome is None or age_s > ANSWER_S:
-        return None
-    return f"{outcome.title}. {outcome.text}"
+class Answers:
+    """What came of the last clicks, for the menu, since not everybody has notifications.
+
+    ``now`` are seconds of a clock that only goes on.
+    """
+
+    def __init__(self) -> None:
+        self._outcome: Outcome | None = None
+        self._outcome_at = 0.0
+        self._checked: Checked | None = None
+        self._checked_at = 0.0
+        self._time_of_day = ""
+        self._checking = 0
+
+    def begin(self, action: Action) -> None:
+        """Take note of a click."""
+        self._checking += isinstance(action, CheckNow)
+
+    def end(self, action: Action, outcome: Outcome | None, now: float) -> None:
+        """Take what came of it."""
+        self._checking -= isinstance(action, CheckNow)
+        self._outcome, self._outcome_at = outcome, now
+        if outcome is not None and outcome.checked is not None:
+            self._checked, self._checked_at = outcome.checked, now
+            self._time_of_day = time.strftime("%H:%M")
+
+    def added_to(self, view: View, now: float) -> View:
+        """Give a view with what is not old."""
+        answer = None
+        if self._outcome is not None and now - self._outcome_at <= ANSWER_S:
+            answer = f"{self._outcome.title}. {self._outcome.text}"
+        return replace(
+            view,
+            answer=answer,
+            checked=self._checked if now - self._checked_at <= CHECKED_S else None,
+            checked_at=self._time_of_day,
+            is_checking=self._checking > 0,
+        )
 
 
 def perform(
@@ -68,11 +108,11 @@ def _perform(action: Action, client: Client, browse: Callable[[str], bool]) -> O
         case SignIn():
             return _sign_in(client, browse)
         case CheckNow():
-            return check(program())
+            return check(client, paths.program())
         case TurnOn():
-            return turn_on(program())
+            return turn_on(paths.program())
         case TurnOff():
-            return turn_off(program())
+            return turn_off(paths.program())
         case _:  # Quit is for whoever runs the tray
             pass
     return None
@@ -95,16 +135,30 @@ def _sign_in(client: Client, browse: Callable[[str], bool]) -> Outcome | None:
     return Outcome("No browser was found", f"Open {url}")
 
 
-def program() -> list[str]:
-    """Give the command that this program was started by, for another user to run from another folder."""
-    started = Path(sys.argv[0])
-    if started.name == "secdns" and started.is_file():
-        return [str(started.resolve())]
-    return [sys.executable, "-P", "-m", "secdns"]
+def check(client: Client, command: Sequence[str]) -> Outcome:
+    """Have the daemon look whether names on this machine really go through it; else this program does.
+
+    Raises:
+        ControlError: another check is under way, or it came to nothing.
+    """
+    try:
+        checked = client.check()
+    except ControlError as error:
+        if error.code not in ELSEWHERE:
+            raise
+        own = _check_here(command)
+        if own is None:
+            return Outcome("Nothing could be checked", "Type into a terminal: secdns check")
+        checked = own
+    failed = [check for check in checked.checks if check.result == "fail"]
+    if not failed:
+        return Outcome("All is well", "Names on this machine go through secdns.", checked)
+    more = f"{len(failed)} checks failed, the menu shows them all" if failed[1:] else None
+    text = _said(failed[0].text, failed[0].hint, more)
+    return Outcome("Something is not as it should be", text, checked)
 
 
-def check(command: Sequence[str]) -> Outcome:
-    """Have the program itself look whether names on this machine really go through it."""
+def _check_here(command: Sequence[str]) -> Checked | None:
     try:
         done = subprocess.run(  # noqa: S603  our own program
             [*command, "check", "--json"],
@@ -113,15 +167,9 @@ def check(command: Sequence[str]) -> Outcome:
             timeout=CHECK_TIMEOUT_S,
             check=False,
         )
-        told = json.loads(done.stdout)
-        failed = [(str(one["text"]), one["hint"]) for one in told["checks"] if one["result"] == "fail"]
-    except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError):
-        return Outcome("Nothing could be checked", "Type into a terminal: secdns check")
-    if not failed:
-        return Outcome("All is well", "Names on this machine go through secdns.")
-    text, hint = failed[0]
-    more = f"{len(failed)} checks failed, see them all: secdns check" if failed[1:] else None
-    return Outcome("Something is not as it should be", _said(text, hint and str(hint), more))
+        return from_json(Checked, json.loads(done.stdout))
+    except (OSError, subprocess.TimeoutExpired, ValueError, ControlError):
+        return None
 
 
 def turn_on(command: Sequence[str]) -> Outcome:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from secdns.control.client import Client
@@ -41,8 +40,7 @@ class Tray:
         self._desktop = Desktop(self._on_click, say)
         self._notices = Notices()
         self._view = View()
-        self._answer: actions.Outcome | None = None
-        self._answered_at = 0.0
+        self._answers = actions.Answers()
         self._is_over = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -82,7 +80,7 @@ class Tray:
 
     def _show(self, view: View) -> None:
         now = time.monotonic()
-        self._view = view = replace(view, answer=actions.as_line(self._answer, now - self._answered_at))
+        self._view = view = self._answers.added_to(view, now)
         self._desktop.show(view.look, headline(view), build(view))
         for notice in self._notices.look(view, now):
             self._begin(self._tell(notice.title, notice.text))
@@ -94,8 +92,10 @@ class Tray:
             self._begin(self._perform(action))
 
     async def _perform(self, action: Action) -> None:
+        self._answers.begin(action)
+        self._show(self._view)
         outcome = await asyncio.to_thread(actions.perform, action, self._client)
-        self._answer, self._answered_at = outcome, time.monotonic()
+        self._answers.end(action, outcome, time.monotonic())
         self._feed.ask_now()
         if outcome is not None:
             await self._tell(outcome.title, outcome.text)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from secdns.control.schema import Problem, Status, UpstreamInfo, Upstreams
+from secdns.control.schema import Check, Problem, Status, UpstreamInfo, Upstreams
 from secdns.tray.texts import clean, sentence, wrapped
 from secdns.tray.view import Look, View
 
@@ -138,7 +138,7 @@ def build(view: View) -> tuple[Item, ...]:
     if view.status is not None and view.error is None:
         blocks.append(tuple(_choices(view.status, view.upstreams)))
         blocks.append(tuple(_troubles(view)))
-    blocks.append((Item("check", "Check now", CheckNow()),))
+    blocks.append(tuple(_checks(view)))
     blocks.append(tuple(_ends(view)))
     items: list[Item] = []
     for number, block in enumerate(each for each in blocks if each):
@@ -230,6 +230,10 @@ def _network(status: Status) -> str:
             return "has a sign-in page"
         case Look.VPN:
             return "reached through a VPN"
+        case Look.UNUSED:
+            return "another program's DNS is used" if is_overruled(View(status)) else "its own DNS is used"
+        case Look.BLOCKED if status.clock is not None:
+            return "not known, the clock is wrong"
         case Look.BLOCKED:
             return "no upstream can be reached from it"
         case _:
@@ -274,6 +278,27 @@ def _troubles(view: View) -> Iterator[Item]:
             f"Last problem: {_subject(problem)}",
             items=tuple(_problem(problem, view.status.may_change)),
         )
+
+
+MARKS: Final = {"pass": "✓", "fail": "✗", "skipped": "–"}
+
+
+def _checks(view: View) -> Iterator[Item]:
+    """Offer to check, and show what the last one found: what failed first, each with its cure."""
+    label = "Checking…" if view.is_checking else "Check now"
+    yield Item("check", label, CheckNow(), is_enabled=not view.is_checking)
+    if view.checked is not None:
+        checks = sorted(view.checked.checks, key=lambda check: check.result != "fail")
+        failed = sum(check.result == "fail" for check in checks)
+        found = f"{failed} of {len(checks)} failed" if failed else "nothing is wrong"
+        lines = (line for check in checks for line in _check(check))
+        yield Item("checked", f"Checked at {view.checked_at}: {found}", items=tuple(lines))
+
+
+def _check(check: Check) -> Iterator[Item]:
+    hint = None if check.hint is None else f"What to do: {check.hint}"
+    mark = MARKS.get(check.result, "?")
+    yield from _lines(f"check-{check.name}", f"{mark} {check.name}: {check.text}", hint)
 
 
 def _ends(view: View) -> Iterator[Item]:

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,8 +42,7 @@ class Tray:
         self._feed = Feed(paths, self.show)
         self._notices = Notices()
         self._view = View()
-        self._answer: actions.Outcome | None = None
-        self._answered_at = 0.0
+        self._answers = actions.Answers()
         self._items = build(self._view)
         self.icon = pystray.Icon("secdns", image(self._view.look), "secdns", pystray.Menu(self._entries))
 
@@ -63,8 +61,7 @@ class Tray:
     def show(self, view: View) -> None:
         """Show this from now on."""
         now = time.monotonic()
-        answer = actions.as_line(self._answer, now - self._answered_at)
-        before, self._view = self._view, replace(view, answer=answer)
+        before, self._view = self._view, self._answers.added_to(view, now)
         title = clean(f"secdns: {headline(self._view)}", MAX_TITLE)
         if title != self.icon.title:
             self.icon.title = title
@@ -85,8 +82,9 @@ class Tray:
             threading.Thread(target=self._perform, args=(action,), daemon=True).start()
 
     def _perform(self, action: Action) -> None:
+        self._answers.begin(action)
         outcome = actions.perform(action, self._client)
-        self._answer, self._answered_at = outcome, time.monotonic()
+        self._answers.end(action, outcome, time.monotonic())
         self._feed.ask_now()
         if outcome is not None:
             self._tell(outcome.title, outcome.text)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from secdns.control.schema import Status, Upstreams
+from secdns.control.schema import Checked, Status, Upstreams
 from secdns.errors import ControlError
 
 
@@ -46,13 +46,17 @@ _FIRST = frozenset({Look.OFFLINE, Look.SIGN_IN})
 class View:
     """The daemon's answer, or in ``error`` why there is none; with neither nothing was asked yet.
 
-    ``answer`` is what came of the last click, for a short while.
+    ``answer`` is what came of the last click, for a short while; ``checked`` what the last check found and
+    ``checked_at`` the time of day, a while longer. ``is_checking``: one is under way.
     """
 
     status: Status | None = None
     upstreams: Upstreams | None = None
     error: ControlError | None = None
     answer: str | None = None
+    checked: Checked | None = None
+    checked_at: str = ""
+    is_checking: bool = False
 
     @property
     def look(self) -> Look:

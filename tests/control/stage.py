@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +94,7 @@ async def running(
     look: Look | None = None,
     learner: Callable[[Callable[[], None]], Learner] | None = None,
     machine: Callable[[], Machine] | None = None,
+    check: Sequence[str] = (),
 ) -> AsyncIterator[Stage]:
     """Start a daemon from a file that a test may change, and stop it at the end."""
     file = tmp_path / "secdns.toml"
@@ -108,6 +109,7 @@ async def running(
         look=look,
         learner=learner,
         machine=machine,
+        check=check,
     )
     daemon.listen()
     path = tmp_path / "run" / "control.sock"

@@ -69,6 +69,7 @@ for method, path, body in json.loads(sys.argv[2]):
         ("POST", "/v1/pause", "{}"),
         ("POST", "/v1/resume", "{}"),
         ("POST", "/v1/flush", "{}"),
+        ("POST", "/v1/check", "{}"),
         ("POST", "/v1/dnssec/allow", '{"name":"example.test"}'),
     ]
     async with running(table(up), open_dir) as stage:

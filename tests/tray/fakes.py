@@ -12,6 +12,8 @@ from typing import Any, cast
 
 from secdns.control.schema import (
     CacheInfo,
+    Check,
+    Checked,
     Clock,
     Counters,
     Pause,
@@ -64,6 +66,16 @@ CLOCK = Clock(
 )
 
 
+FOUND = Checked(
+    False,
+    (
+        Check("listening", "pass", "secdns answers at 127.0.0.1"),
+        Check("upstream", "skipped", "no configuration says which"),
+        Check("look-up", "fail", "look-ups go elsewhere", "turn it on: sudo secdns system on"),
+    ),
+)
+
+
 def upstreams() -> Upstreams:
     return Upstreams((upstream(), upstream("mullvad", protocol="DoT", p50_ms=31.0)), ("dns-sb", "dns0"))
 
@@ -85,6 +97,7 @@ class FakeDaemon:
         self.posts: list[tuple[str, Any]] = []
         self.refusal: ControlError | None = None
         self.portal: dict[str, object] | None = None  # what a click on "Open sign-in page…" gets
+        self.checked: object = None
         self.upstreams = upstreams()
         self._status = status()
         self.changed = threading.Condition()
@@ -141,6 +154,8 @@ class FakeDaemon:
                 return {"name": body["name"], "until": 2e9, "for_s": float(body["for_s"])}
             case "portal":
                 return self.portal
+            case "check":
+                return self.checked
         return to_json(self.status)
 
 

@@ -9,13 +9,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from secdns.control.schema import Pause, Status
+from secdns.control.schema import Checked, Pause, Status, to_json
 from secdns.errors import ControlError
 from secdns.states import State
 from secdns.tray.icons import pixmap
+from secdns.tray.menu import Kind, build
+from secdns.tray.texts import sentence
 from secdns.tray.view import View
 from tests.lab import programs
-from tests.tray.fakes import REFUSED, FakeDaemon, status
+from tests.tray.fakes import CLOCK, FOUND, OFF, REFUSED, TAKEN, FakeDaemon, status
 from tests.tray.screen import HEIGHT, Screen, screen
 from tests.tray.session import session
 
@@ -39,15 +41,21 @@ STATES: dict[str, Status] = {
         remedy="look whether this machine is on a network, and whether that has a sign-in page",
         network="there is no network that leads to an upstream",
     ),
+    "unused": status(system=OFF),
+    "taken": status(system=TAKEN),
+    "clock": status(State.BLOCKED, sentence=CLOCK.sentence, remedy=CLOCK.remedy, clock=CLOCK),
 }
 
 
-def picture(shown: Screen, path: Path, *point_at: int) -> None:
-    """Open the menu, take the picture, close it."""
+def picture(shown: Screen, path: Path, *point_at: int, opens: bool = False) -> None:
+    """Open the menu, take the picture, close it; ``opens``: the last item has more, which nobody can mark."""
     shown.open_menu()  # the first time it may still have the size of the one before
     shown.close_menu()
     shown.open_menu()
+    alone, _ = shown.extent()
     shown.point_at(*point_at)
+    if opens:
+        shown.until(lambda: shown.extent()[0] > alone)
     right, top = shown.extent()
     shown.save(path, box=(0, max(0, top - 8), min(right + 8, 800), HEIGHT))
     shown.close_menu()
@@ -72,8 +80,31 @@ def main(folder: Path) -> None:
                     daemon.status = status(problem=REFUSED)
                     wait_for(shown, View(daemon.status))
                     picture(shown, folder / "tray-problem.png", 5, 2)
+                    daemon.status = status(State.CHECKING)
+                    wait_for(shown, View(daemon.status))
+                    daemon.status, daemon.checked = status(), to_json(FOUND)
+                    wait_for(shown, View(daemon.status))
+                    shown.open_menu()
+                    shown.click(number("check", View(daemon.status, daemon.upstreams)))
+                    shown.until(lambda: bool(daemon.posts))
+                    view = View(daemon.status, daemon.upstreams, answer=said(FOUND), checked=FOUND)
+                    shown.open_menu()
+                    shown.close_menu()
+                    picture(shown, folder / "tray-checked.png", number("checked", view), opens=True)
                 wait_for(shown, View(error=ControlError("gone")))
                 picture(shown, folder / "tray-gone.png")
+
+
+def number(key: str, view: View) -> int:
+    """Give which line of the menu an item is on."""
+    items = [item for item in build(view) if item.kind is not Kind.SEPARATOR]
+    return next(line for line, item in enumerate(items) if item.key == key)
+
+
+def said(checked: Checked) -> str:
+    """Give what the menu says for a minute after a check."""
+    failed = next(check for check in checked.checks if check.result == "fail")
+    return f"Something is not as it should be. {sentence(failed.text)}. {sentence(failed.hint or '')}"
 
 
 def wait_for(shown: Screen, view: View) -> None:

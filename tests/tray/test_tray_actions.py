@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from secdns import paths
 from secdns.control.client import Client
+from secdns.control.schema import Check, Checked, to_json
 from secdns.errors import ControlError
-from secdns.tray.actions import Outcome, as_line, check, perform, program, turn_off, turn_on
-from secdns.tray.menu import PauseFor, Quit, SignIn, Use
-from tests.tray.fakes import FakeDaemon
+from secdns.tray.actions import ANSWER_S, CHECKED_S, Answers, Outcome, check, perform, turn_off, turn_on
+from secdns.tray.menu import CheckNow, PauseFor, Quit, SignIn, Use
+from secdns.tray.view import View
+from tests.tray.fakes import FOUND, FakeDaemon
 
 
 def no_browser(url: str) -> bool:
@@ -31,40 +34,49 @@ def test_without_a_daemon_every_click_says_so(tmp_path: Path) -> None:
     )
 
 
-ALL_WELL = Outcome("All is well", "Names on this machine go through secdns.")
+WELL = Checked(True, (Check("clock", "pass", "it fits"),))
 UNCHECKED = Outcome("Nothing could be checked", "Type into a terminal: secdns check")
+ALL_WELL = Outcome("All is well", "Names on this machine go through secdns.", WELL)
+FAILED = "Something is not as it should be"
+NASTY = Checked(False, (Check("a", "fail", "a\n"),) * 3)
 
 
 @pytest.mark.parametrize(
-    ("checks", "want"),
+    ("found", "want"),
     [
-        pytest.param([], ALL_WELL, id="none failed"),
+        pytest.param(WELL, ALL_WELL, id="none failed"),
         pytest.param(
-            [{"name": "look-up", "result": "fail", "text": "look-ups go elsewhere", "hint": "turn it on"}],
-            Outcome("Something is not as it should be", "Look-ups go elsewhere. Turn it on"),
+            FOUND,
+            Outcome(FAILED, "Look-ups go elsewhere. Turn it on: sudo secdns system on", FOUND),
             id="one failed",
         ),
         pytest.param(
-            [{"name": "a", "result": "fail", "text": "a\n", "hint": None}] * 3,
-            Outcome(
-                "Something is not as it should be",
-                r"a\010. 3 checks failed, see them all: secdns check",
-            ),
+            NASTY,
+            Outcome(FAILED, r"a\010. 3 checks failed, the menu shows them all", NASTY),
             id="three failed",
         ),
-        pytest.param([{"result": "fail"}], UNCHECKED, id="unreadable"),
     ],
 )
-def test_check_now_says_what_failed_and_what_to_do(
-    checks: list[dict[str, object]], want: Outcome, tmp_path: Path
-) -> None:
-    told = [{"name": "clock", "result": "pass", "text": "it fits", "hint": None}, *checks]
-    (tmp_path / "told.json").write_text(json.dumps({"ok": not checks, "checks": told}))
-    assert check(["sh", "-c", f'[ "$*" = "check --json" ] && cat {tmp_path}/told.json', "secdns"]) == want
+def test_check_now_says_what_failed_and_what_to_do(found: Checked, want: Outcome, daemon: FakeDaemon) -> None:
+    daemon.checked = to_json(found)
+    assert perform(CheckNow(), Client([daemon.path])) == want
+    assert daemon.posts == [("check", {})]
 
 
-def test_check_that_cannot_be_made_gives_the_command_to_type() -> None:
-    assert check(["/nonexistent/secdns"]) == UNCHECKED
+def test_without_a_daemon_that_checks_this_program_does(tmp_path: Path, daemon: FakeDaemon) -> None:
+    (tmp_path / "told.json").write_text(json.dumps(to_json(WELL)))
+    command = ["sh", "-c", f'[ "$*" = "check --json" ] && cat {tmp_path}/told.json', "secdns"]
+    assert check(Client([tmp_path / "none"]), command) == ALL_WELL
+    daemon.refusal = ControlError("only root may do this", code="not-allowed")
+    assert check(Client([daemon.path]), command) == ALL_WELL
+    daemon.refusal = ControlError("a check is under way already", code="too-many")
+    with pytest.raises(ControlError, match="under way"):
+        check(Client([daemon.path]), command)
+
+
+@pytest.mark.parametrize("command", [["/nonexistent/secdns"], ["echo", "{}"], ["echo", "x"]])
+def test_check_that_cannot_be_made_gives_the_command_to_type(command: list[str], tmp_path: Path) -> None:
+    assert check(Client([tmp_path / "none"]), command) == UNCHECKED
 
 
 def test_sign_in_page_is_the_one_that_the_daemon_names(daemon: FakeDaemon) -> None:
@@ -164,7 +176,7 @@ def test_turning_off_without_pkexec_gives_the_command_to_type(
 
 
 def test_program_that_root_is_to_run_does_not_depend_on_the_folder() -> None:
-    assert Path(program()[0]).is_absolute()
+    assert Path(paths.program()[0]).is_absolute()
 
 
 def test_refusal_has_the_daemons_words(daemon: FakeDaemon) -> None:
@@ -176,7 +188,17 @@ def test_refusal_has_the_daemons_words(daemon: FakeDaemon) -> None:
     assert outcome.text == "[network] strict = true allows no pause. To allow it: strict = false"
 
 
-def test_outcome_stands_in_the_menu_for_a_minute() -> None:
-    assert as_line(UNCHECKED, 59.0) == "Nothing could be checked. Type into a terminal: secdns check"
-    assert as_line(UNCHECKED, 61.0) is None
-    assert as_line(None, 0.0) is None
+def test_outcome_stands_in_the_menu_for_a_minute_and_what_a_check_found_for_ten() -> None:
+    answers = Answers()
+    assert answers.added_to(View(), 0.0) == View()
+    answers.begin(CheckNow())
+    assert answers.added_to(View(), 1.0).is_checking
+    answers.end(CheckNow(), ALL_WELL, 2.0)
+    shown = answers.added_to(View(), 2.0 + ANSWER_S)
+    assert (shown.answer, shown.checked, shown.is_checking) == (
+        "All is well. Names on this machine go through secdns.", WELL, False
+    )  # fmt: skip
+    answers.end(Use(None), None, 100.0)
+    shown = answers.added_to(View(), 2.0 + CHECKED_S)
+    assert (shown.answer, shown.checked) == (None, WELL)
+    assert answers.added_to(View(), 2.1 + CHECKED_S).checked is None

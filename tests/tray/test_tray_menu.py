@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from secdns.control.schema import Pause, Portal, Problem, Status, System, Upstreams, from_json, to_json
+from secdns.control.schema import (
+    Check,
+    Checked,
+    Pause,
+    Portal,
+    Problem,
+    Status,
+    System,
+    Upstreams,
+    from_json,
+    to_json,
+)
 from secdns.errors import ControlError
 from secdns.tray.menu import (
     Allow,
@@ -26,7 +37,7 @@ from secdns.tray.menu import (
 )
 from secdns.tray.texts import MAX_LINE, MAX_LINES
 from secdns.tray.view import Look, View
-from tests.tray.fakes import CLOCK, OFF, ON, REFUSED, TAKEN, status, upstream, upstreams
+from tests.tray.fakes import CLOCK, FOUND, OFF, ON, REFUSED, TAKEN, status, upstream, upstreams
 
 GONE = ControlError("no daemon runs", hint="start it: secdns run", code="not-running")
 PAUSE = Pause(2e9, 252.0, ("192.168.1.1",))
@@ -247,6 +258,9 @@ def test_network_that_is_gone_is_named() -> None:
         (view("vpn"), "reached through a VPN"),
         (view("checking"), "not known yet"),
         (view("sign-in"), "has a sign-in page"),
+        (view("blocked", clock=CLOCK), "not known, the clock is wrong"),
+        (view(system=OFF), "its own DNS is used"),
+        (view(system=TAKEN), "another program's DNS is used"),
     ],
 )
 def test_line_of_the_network_fits_the_state(shown: View, want: str) -> None:
@@ -258,8 +272,29 @@ def test_what_came_of_a_click_is_said_in_the_menu() -> None:
     assert "That was not possible. Only root may do this" in labels(shown)
 
 
+def test_results_of_a_check_stand_below_an_item_what_failed_first_with_its_cure() -> None:
+    shown = replace(view(), checked=FOUND, checked_at="19:31")
+    found = find(shown, "checked")
+    assert found.label == "Checked at 19:31: 1 of 3 failed"
+    assert [item.label for item in found.items] == [
+        "✗ look-up: look-ups go elsewhere",
+        "What to do: turn it on: sudo secdns system on",
+        "✓ listening: secdns answers at 127.0.0.1",
+        "– upstream: no configuration says which",
+    ]
+    well = replace(shown, checked=Checked(True, FOUND.checks[:1]))
+    assert find(well, "checked").label == "Checked at 19:31: nothing is wrong"
+
+
+def test_check_that_is_under_way_is_not_begun_again() -> None:
+    shown = replace(view(), is_checking=True)
+    assert find(shown, "check").label == "Checking…"
+    assert CheckNow() not in actions(shown)
+
+
 def test_all_keys_differ() -> None:
-    for shown in (view(problem=REFUSED), view("paused", pause=PAUSE), View(error=GONE)):
+    checked = replace(view(system=TAKEN), checked=FOUND)
+    for shown in (checked, view(problem=REFUSED), view("paused", pause=PAUSE), View(error=GONE)):
         keys = [item.key for item in flat(build(shown))]
         assert len(keys) == len(set(keys))
 
@@ -279,6 +314,7 @@ def test_hostile_texts_stay_on_their_line_and_turn_nothing_round_l5() -> None:
         ),
         Upstreams((upstream(HOSTILE, protocol=HOSTILE),), (HOSTILE,)),
         answer=HOSTILE,
+        checked=Checked(False, (Check(HOSTILE, HOSTILE, HOSTILE, HOSTILE),)),
     )
     said = [*labels(shown), headline(shown)]
     for label in said:

@@ -14,7 +14,7 @@ from secdns.tray.icons import pixmap
 from secdns.tray.menu import Kind, build
 from secdns.tray.view import Look, View
 from tests.lab import programs
-from tests.tray.fakes import FakeDaemon, status
+from tests.tray.fakes import OFF, FakeDaemon, status
 from tests.tray.screen import Screen, screen
 
 pytestmark = pytest.mark.needs("dbus-daemon", package="dbus-daemon")
@@ -50,4 +50,6 @@ def test_people_see_each_state_and_switch_by_mouse_and_keys(shown: Screen, tmp_p
                 pause = Pause(2e9, 240.0, ("192.168.1.1",)) if state is State.PAUSED else None
                 daemon.status = replace(status(state), pause=pause)
                 shown.until(partial(shown.icon_has, colour(Look(state.value))))
+            daemon.status = status(system=OFF)
+            shown.until(partial(shown.icon_has, colour(Look.UNUSED)))
         shown.until(partial(shown.icon_has, colour(Look.GONE)))

@@ -28,7 +28,7 @@ def run(code: str, **env: str) -> subprocess.CompletedProcess[str]:
 def test_tray_loads_no_dns() -> None:
     done = run(PROBE)
     assert (done.stderr, done.stdout.split()) == (
-        "", ["control", "errors", "iana", "limit", "states", "tray"]
+        "", ["control", "errors", "iana", "limit", "paths", "states", "tray"]
     )  # fmt: skip
 
 

@@ -303,6 +303,25 @@ def test_everybody_on_the_machine_may_ask_the_daemon_how_it_is(use: Boot) -> Non
     assert system.run(*nobody, "secdns", "flush").returncode == 77
 
 
+def test_check_over_the_api_is_made_in_the_sandbox_of_the_service_need9(use: Boot) -> None:
+    system = use("resolved")
+    system.secdns("system", "on")
+    checked = json.loads(system.do("python3", "-c", CHECK))
+    results = {check["name"]: check["result"] for check in checked["checks"]}
+    passed = {name for name, result in results.items() if result == "pass"}
+    assert passed >= {"configuration", "listening", "daemon", "system-resolver", "look-up", "other-resolvers"}
+
+
+CHECK = """
+import http.client, socket
+connection = http.client.HTTPConnection("localhost")
+connection.sock = socket.socket(socket.AF_UNIX)
+connection.sock.connect("/run/secdns/control.sock")
+connection.request("POST", "/v1/check", "{}", {"Content-Type": "application/json"})
+print(connection.getresponse().read().decode())
+"""
+
+
 def capabilities(status: str) -> dict[str, int]:
     return {
         line.split()[0]: int(line.split()[1], 16) for line in status.splitlines() if line.startswith("Cap")
