@@ -9,13 +9,14 @@ the environment (``STATE_DIRECTORY`` and its sisters, systemd.exec(5)); those co
 
 import os
 import sys
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final
 
 APP: Final = "secdns"
 CONFIG_FILE_NAME: Final = "secdns.toml"
 SYSTEM_CONFIG_FILE: Final = Path("/etc/secdns") / CONFIG_FILE_NAME
 CONTROL_SOCKET: Final = "control.sock"
+CONTROL_KEY: Final = "control.key"  # where there are no Unix sockets
 SYSTEM_RUNTIME_DIR: Final = Path("/run/secdns")
 
 # Not the daemon's own directories: what these say is done with root's rights.
@@ -122,15 +123,18 @@ def settings_journal(*, volatile: bool) -> PurePosixPath:
 
 
 def control_socket() -> Path:
-    """Name the socket that a daemon of this user opens."""
-    return runtime_dir() / CONTROL_SOCKET
+    """Name the socket that a daemon of this user opens; on Windows the file with the key to its port."""
+    return runtime_dir() / (CONTROL_KEY if sys.platform == "win32" else CONTROL_SOCKET)
 
 
 def control_sockets() -> tuple[Path, ...]:
     """List the sockets where a daemon may be listening: this user's own first, then the machine's."""
     own = control_socket()
-    system = SYSTEM_RUNTIME_DIR / CONTROL_SOCKET
-    return (own,) if own == system or not _is_unix() else (own, system)
+    if sys.platform == "win32":  # where the service that packaging/windows describes is told to put it
+        system = Path(os.environ.get("PROGRAMDATA", "C:/ProgramData"), APP, "run", CONTROL_KEY)
+    else:
+        system = SYSTEM_RUNTIME_DIR / CONTROL_SOCKET
+    return (own,) if own == system or sys.platform == "darwin" else (own, system)
 
 
 def program() -> list[str]:
@@ -143,7 +147,10 @@ def program() -> list[str]:
 
 def _from_environment(variable: str) -> Path | None:
     """Read one of systemd's variables: absolute paths with colons between them, the first is ours."""
-    first = os.environ.get(variable, "").partition(":")[0]
+    value = os.environ.get(variable, "")
+    if sys.platform == "win32":  # one path, with a colon after the drive
+        return Path(value) if PureWindowsPath(value).is_absolute() else None
+    first = value.partition(":")[0]
     return Path(first) if first.startswith("/") else None
 
 

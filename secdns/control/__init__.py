@@ -1,8 +1,12 @@
 """The local API of the daemon: HTTP and JSON on a Unix socket, for commands, trays and curl.
 
+Windows has no such sockets: there it is a port of loopback.
+
     schema.py      what is asked and answered, as values; pure
     durations.py   30s, 5m, 1h; pure
     metrics.py     the counters as Prometheus text; pure
+    doors.py       which requests come in at all
+    key.py         a port of loopback and the key to it, for systems without Unix sockets
     peers.py       who is at the other end of a Unix socket, and what may they do
     server.py      the listening socket and the bounds over all connections
     connection.py  one connection: HTTP by h11

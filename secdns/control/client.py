@@ -34,6 +34,8 @@ TIMEOUT_S: Final = 10.0
 MAX_REPLY: Final = 1 << 22  # octets; no daemon of ours sends so much
 MAX_HEAD: Final = 1 << 14
 NOT_RUNNING: Final = "not-running"
+KEY_SUFFIX: Final = ".key"  # of a path that is no Unix socket: see ``secdns.control.key``
+_IMPOSTOR: Final = "no daemon runs: another program has taken its port"
 
 
 class Client:
@@ -131,10 +133,13 @@ class Client:
     @contextmanager
     def _asking(self, method: str, path: str, body: bytes | None) -> Iterator[tuple[socket.socket, BinaryIO]]:
         """Send a request; give the connection and the body of the reply, which is at hand if it is 200."""
-        with self._connect() as sock, sock.makefile("rb") as reply:
+        sock, door = self._connect()
+        with sock, sock.makefile("rb") as reply:
             try:
-                sock.sendall(_request(method, f"{ROOT}/{path}", body))
-                status = _read_head(reply)
+                sock.sendall(_request(method, f"{ROOT}/{path}".rstrip("/"), body, door))
+                status, headers = _read_head(reply)
+                if door.proof and headers.get(b"secdns-proof") != door.proof:
+                    raise ControlError(_IMPOSTOR, hint="start it: secdns run", code=NOT_RUNNING)
                 if status != 200:
                     raise _error(status, reply.read(MAX_REPLY))
                 yield sock, reply
@@ -143,28 +148,56 @@ class Client:
                     f"the daemon does not answer as it should: {error}", hint="see its log"
                 ) from error
 
-    def _connect(self) -> socket.socket:
+    def _connect(self) -> tuple[socket.socket, "_Door"]:
         """Connect to the first daemon that listens."""
         last: OSError | None = None
         for path in self._paths:
             if not _is_sound(path):
                 last = PermissionError(0, f"others can put a socket of theirs at {path}")
                 continue
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.settimeout(self._timeout_s)
             try:
-                sock.connect(os.fspath(path))
+                return _enter(path, self._timeout_s)
             except OSError as error:
-                sock.close()
                 if last is None or not isinstance(error, FileNotFoundError):
                     last = error
-            else:
-                return sock
         if last is None or isinstance(last, FileNotFoundError | ConnectionRefusedError):
             raise ControlError(
                 "no daemon runs", hint="start it: secdns run, or as a service", code=NOT_RUNNING
             ) from last
         raise ControlError(f"the daemon cannot be reached: {last.strerror}", code=NOT_RUNNING) from last
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """What a request needs on its way in, and what proves that it came to the daemon, if anything has to."""
+
+    host: str = "localhost"
+    authorization: str = ""
+    proof: bytes = b""
+
+
+def _enter(path: Path, timeout_s: float) -> tuple[socket.socket, _Door]:
+    """Connect to a Unix socket, or by the key in a file.
+
+    Raises:
+        ControlError: the file is no key.
+        OSError: nobody is there, or we are not let in.
+    """
+    if path.suffix == KEY_SUFFIX:
+        # takes as long as all else that a command does, and is not wanted where there are Unix sockets
+        from secdns.control.key import HOST, make_nonce, read
+
+        key, nonce = read(path), make_nonce()
+        door = _Door(f"{HOST}:{key.port}", key.authorization(nonce), key.proof("server", nonce).encode())
+        return socket.create_connection((HOST, key.port), timeout_s), door
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.settimeout(timeout_s)
+    try:
+        sock.connect(os.fspath(path))
+    except BaseException:
+        sock.close()
+        raise
+    return sock, _Door()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,21 +215,25 @@ def _is_sound(path: Path) -> bool:
         facts, above = path.parent.stat(), path.parent.parent.stat()
     except OSError:
         return True  # nothing is there, which connecting says better
+    if not hasattr(os, "geteuid"):
+        return True  # Windows: the key's own access list says who wrote it
     if facts.st_uid in (0, os.geteuid()):
         return not facts.st_mode & 0o002
     return above.st_uid == 0 and not above.st_mode & 0o022  # as /run/secdns, which systemd has made
 
 
-def _request(method: str, target: str, body: bytes | None) -> bytes:
-    head = f"{method} {target} HTTP/1.0\r\nHost: localhost\r\n"
+def _request(method: str, target: str, body: bytes | None, door: _Door) -> bytes:
+    head = f"{method} {target} HTTP/1.0\r\nHost: {door.host}\r\n"
+    if door.authorization:
+        head += f"Authorization: {door.authorization}\r\n"
     if body is None:
         return f"{head}\r\n".encode("ascii")
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return f"{head}\r\n".encode("ascii") + body
 
 
-def _read_head(reply: BinaryIO) -> int:
-    """Read up to the body; give the status.
+def _read_head(reply: BinaryIO) -> tuple[int, dict[bytes, bytes]]:
+    """Read up to the body; give the status, and the headers by their names in lower case.
 
     Raises:
         ValueError: this is no HTTP.
@@ -204,12 +241,14 @@ def _read_head(reply: BinaryIO) -> int:
     version, status, *_ = [*reply.readline(MAX_HEAD).split(None, 2), b"", b""]
     if not version.startswith(b"HTTP/1.") or not status.isdigit():
         raise ValueError("this is no HTTP")
-    left = MAX_HEAD
+    left, headers = MAX_HEAD, {}
     while (line := reply.readline(MAX_HEAD)) not in (b"\r\n", b"\n"):
         left -= len(line)
         if not line or left < 0:
             raise ValueError("a head without an end")
-    return int(status)
+        name, _, value = line.partition(b":")
+        headers[name.strip().lower()] = value.strip()
+    return int(status), headers
 
 
 def _error(status: int, body: bytes) -> ControlError:

@@ -15,6 +15,8 @@ from typing import Final, Protocol, cast
 import h11
 
 from secdns import __version__
+from secdns.control.doors import Door
+from secdns.control.key import PROOF_HEADER
 from secdns.control.peers import Peer, peer_of
 from secdns.control.requests import Reply, Request, Stream, refusal, respond
 from secdns.control.schema import Daemon, Steps
@@ -41,6 +43,7 @@ class Host(Protocol):
     """What a connection needs of the server."""
 
     daemon: Daemon
+    door: Door
     streams: Streams
 
     def admit(self, connection: "Connection", peer: Peer | None) -> bool:
@@ -67,6 +70,7 @@ class Connection(asyncio.Protocol):
         self._is_asked = False  # a whole request has come
         self._answered = False
         self._streaming = False
+        self._proof = ""
         self.may_change = False
         self.peer: Peer | None = None
 
@@ -132,6 +136,12 @@ class Connection(asyncio.Protocol):
 
     def _respond(self, request: Request) -> None:
         self._is_asked = True
+        try:
+            self._proof = self._host.door.admit(request.headers)
+        except ControlError as error:
+            self._reply(refusal(error))
+            return
+        self.may_change |= self._host.door.is_for_owners
         self._go_on(request, respond(request, self._host.daemon, self.may_change))
 
     def _go_on(self, request: Request, steps: Steps[Reply | Stream | Coroutine[None, None, Reply]]) -> None:
@@ -176,16 +186,22 @@ class Connection(asyncio.Protocol):
         if self._answered:
             return
         self._answered = True
-        headers = [*_HEADERS, ("Content-Type", reply.media_type), ("Content-Length", str(len(reply.body)))]
+        headers = [*self._headers(), ("Content-Type", reply.media_type)]
+        headers.append(("Content-Length", str(len(reply.body))))
+        if reply.status == 401:
+            headers.append(("WWW-Authenticate", 'Bearer realm="secdns"'))
         response = h11.Response(status_code=reply.status, headers=headers)
         octets = self._send(response) + self._send(h11.Data(reply.body)) + self._send(h11.EndOfMessage())
         self._write(octets)
         self._transport.close()
 
+    def _headers(self) -> list[tuple[str, str]]:
+        return [*_HEADERS, (PROOF_HEADER, self._proof)] if self._proof else [*_HEADERS]
+
     def _stream(self, stream: Stream) -> None:
         self._answered = self._streaming = True
         self._timer.cancel()
-        head = h11.Response(status_code=200, headers=[*_HEADERS, ("Content-Type", STREAM_TYPES)])
+        head = h11.Response(status_code=200, headers=[*self._headers(), ("Content-Type", STREAM_TYPES)])
         self._write(self._send(head))
         begin: dict[str, Callable[[Connection], None]] = {
             "events": self._host.streams.add,

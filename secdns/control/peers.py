@@ -31,7 +31,7 @@ class Peer:
 def peer_of(sock: socket.socket) -> Peer | None:
     """Give who is at the other end; None where the system does not tell, and then they may only read."""
     option = getattr(socket, "SO_PEERCRED", None)
-    if option is None:
+    if option is None or sock.family != getattr(socket, "AF_UNIX", None):
         return None
     try:
         octets = sock.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
@@ -65,7 +65,7 @@ class Rights:
 
 def rights(group_file: Path = GROUP_FILE) -> Rights:
     """Give the rights over a daemon that runs as whoever this process runs as."""
-    return Rights(os.geteuid(), _group_number(group_file))
+    return Rights(os.geteuid() if hasattr(os, "geteuid") else -1, _group_number(group_file))
 
 
 def _group_number(file: Path) -> int | None:

@@ -1,8 +1,7 @@
 """Turn a request into what is done: the table of the API, and who may do what.
 
 GET changes nothing; whatever changes something is a POST of JSON, which no form of a web page and no
-image can send (threat L3). There is no CORS header, and a request that says it comes from a web page is
-refused, as is one for another host (L2), although no browser speaks to Unix sockets.
+image can send (threat L3). Who is let in at all is decided before, in ``doors``.
 """
 
 import json
@@ -28,7 +27,6 @@ from secdns.control.schema import (
 from secdns.errors import ControlError
 from secdns.limit import Limit
 
-HOSTS: Final = frozenset({"localhost", "secdns"})
 MAX_FIELDS: Final = 8  # of a query part or an object
 MAX_TEXT: Final = 1025  # characters of one value: the longest owner name as text
 JSON_TYPE: Final = "application/json"
@@ -106,7 +104,6 @@ def refusal(error: ControlError) -> Reply:
 def _respond(
     request: Request, daemon: Daemon, may_change: bool
 ) -> Reply | Stream | Steps[object] | Coroutine[None, None, object]:
-    _check_origin(request.headers)
     target = urlsplit(request.target)
     path = unquote(target.path).rstrip("/") or "/"
     ways = WAYS.get(path)
@@ -132,14 +129,6 @@ def _respond(
     if isinstance(made, Reply | Generator | Coroutine) or made in ("events", "log"):
         return made
     return Reply(200, _dump(made))
-
-
-def _check_origin(headers: Mapping[str, str]) -> None:
-    host = headers.get("host", "").lower()
-    if host.partition(":")[0] not in HOSTS:
-        raise ControlError(f"host {host[:60]!r} is not served here, want localhost", code="wrong-host")
-    if "origin" in headers or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        raise ControlError("a web page may not ask here", code="not-allowed")
 
 
 def _unknown_path(path: str) -> ControlError:

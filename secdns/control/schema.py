@@ -353,6 +353,7 @@ class Daemon(Protocol):
 # code of an error -> status of HTTP (RFC 9110 §15)
 CODES: Final[dict[str, int]] = {
     "bad-request": 400,
+    "no-key": 401,
     "not-allowed": 403,
     "unknown-path": 404,
     "unknown-version": 404,

@@ -15,6 +15,9 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from secdns.control.client import KEY_SUFFIX, Client
+from secdns.control.doors import Door, LoopbackDoor, UnixDoor
+from secdns.control.key import HOST, Key, make, write
 from secdns.control.peers import Peer, Rights
 from secdns.control.schema import Daemon
 from secdns.errors import ControlError
@@ -26,6 +29,7 @@ if TYPE_CHECKING:  # loaded with the first connection
 MAX_CONNECTIONS: Final = 16  # at once (threat L6) …
 MAX_OF_OTHERS: Final = 8  # … of them of users who may only read, so that those who may do more find room
 BACKLOG: Final = 32
+ANSWER_S: Final = 1.0  # for a daemon that is there already
 MAX_PATH: Final = 107  # octets of a socket's path, sys/un.h
 
 _LOG = logging.getLogger(__name__)
@@ -38,6 +42,7 @@ class Server:
         self.daemon = daemon
         self.streams: Streams
         self.path: Path | None = None
+        self.door: Door
         self._rights = rights
         self._loop = asyncio.get_running_loop()
         self._sock: socket.socket | None = None
@@ -49,10 +54,17 @@ class Server:
     def open(self, path: Path) -> None:
         """Listen at ``path``; every user may connect, what they may do is found out then.
 
+        A path that ends in ``.key`` is the file for the key to a port of loopback, which is opened then.
+
         Raises:
             ControlError: that is not possible, or another daemon listens there.
         """
-        self._sock = open_socket(path)
+        if path.suffix == KEY_SUFFIX:
+            self._sock, key = open_port(path)
+            self.door = LoopbackDoor(key)
+        else:
+            self._sock = open_socket(path)
+            self.door = UnixDoor()
         self.path = path
         self._inode = path.lstat().st_ino
         self._loop.add_reader(self._sock, self._on_first)
@@ -86,7 +98,7 @@ class Server:
         load = importlib.import_module
         connection = await self._loop.run_in_executor(None, load, "secdns.control.connection")
         self.streams = load("secdns.control.streams").Streams(self.daemon)
-        self._server = await self._loop.create_unix_server(
+        self._server = await self._loop.create_server(
             lambda: connection.Connection(self), sock=sock, backlog=BACKLOG
         )
 
@@ -138,6 +150,42 @@ def open_socket(path: Path) -> socket.socket:
     return sock
 
 
+def open_port(path: Path) -> tuple[socket.socket, Key]:
+    """Give a socket that listens at a port of loopback, and its key, which is in the file ``path`` now.
+
+    Raises:
+        ControlError: it cannot be opened, or another daemon listens by that key.
+    """
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        _trust_directory(path)
+        if _is_answered(path):
+            raise ControlError(f"another secdns has the key {path}")
+        sock.setblocking(False)
+        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # else Windows lets others share it
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        sock.bind((HOST, 0))
+        sock.listen(BACKLOG)
+        key = make(sock.getsockname()[1])
+        write(path, key)
+    except OSError as error:
+        sock.close()
+        raise ControlError(f"cannot listen by {path}: {error.strerror or error}") from error
+    except BaseException:
+        sock.close()
+        raise
+    return sock, key
+
+
+def _is_answered(path: Path) -> bool:
+    """Tell whether a daemon answers to the key that is there."""
+    try:
+        Client([path], timeout_s=ANSWER_S).get("")
+    except ControlError:
+        return False
+    return True
+
+
 def _make_room(path: Path) -> None:
     """Make the directory, open to all, and take away a socket that nobody listens at.
 
@@ -145,18 +193,7 @@ def _make_room(path: Path) -> None:
         ControlError: the directory or what is there is not to be trusted, or somebody listens.
         OSError: it cannot be done.
     """
-    if not path.parent.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.parent.chmod(0o755)  # whatever the umask says
-    facts = path.parent.lstat()
-    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid not in (0, os.geteuid()):
-        raise ControlError(f"{path.parent} is not a directory of ours")
-    if facts.st_mode & 0o022 and not facts.st_mode & stat.S_ISVTX:
-        raise ControlError(f"{path.parent} can be written by others", hint=f"chmod go-w {path.parent}")
-    for above in path.parent.parents:
-        facts = above.stat()
-        if facts.st_uid not in (0, os.geteuid()) or facts.st_mode & (0o002 | stat.S_ISVTX) == 0o002:
-            raise ControlError(f"{above} is in the hands of others, so {path} would be as well")
+    _trust_directory(path)
     try:
         facts = path.lstat()
     except FileNotFoundError:
@@ -170,3 +207,26 @@ def _make_room(path: Path) -> None:
         path.unlink(missing_ok=True)
     else:
         raise ControlError(f"another secdns listens at {path}")
+
+
+def _trust_directory(path: Path) -> None:
+    """Make the directory, open to all, and see that nobody else can put anything there.
+
+    Raises:
+        ControlError: somebody can.
+        OSError: it cannot be made.
+    """
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.chmod(0o755)  # whatever the umask says
+    if not hasattr(os, "geteuid"):  # Windows: the key's own access list says who may read it
+        return
+    facts = path.parent.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid not in (0, os.geteuid()):
+        raise ControlError(f"{path.parent} is not a directory of ours")
+    if facts.st_mode & 0o022 and not facts.st_mode & stat.S_ISVTX:
+        raise ControlError(f"{path.parent} can be written by others", hint=f"chmod go-w {path.parent}")
+    for above in path.parent.parents:
+        facts = above.stat()
+        if facts.st_uid not in (0, os.geteuid()) or facts.st_mode & (0o002 | stat.S_ISVTX) == 0o002:
+            raise ControlError(f"{above} is in the hands of others, so {path} would be as well")

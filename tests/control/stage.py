@@ -95,6 +95,7 @@ async def running(
     learner: Callable[[Callable[[], None]], Learner] | None = None,
     machine: Callable[[], Machine] | None = None,
     check: Sequence[str] = (),
+    control: str = "control.sock",
 ) -> AsyncIterator[Stage]:
     """Start a daemon from a file that a test may change, and stop it at the end."""
     file = tmp_path / "secdns.toml"
@@ -112,7 +113,7 @@ async def running(
         check=check,
     )
     daemon.listen()
-    path = tmp_path / "run" / "control.sock"
+    path = tmp_path / "run" / control
     daemon.open_control(path)
     try:
         yield Stage(daemon, path, file)
