@@ -5,7 +5,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -138,7 +138,7 @@ def test_reload_is_refused_when_the_file_no_longer_allows_the_command_line(
     file = home / "secdns.toml"
     file.write_text('[server]\nacl = ["192.0.2.0/24"]\n')
 
-    def run(loaded: Config, *, reread: Callable[[], Config]) -> int:
+    def run(loaded: Config, *, reread: Callable[[], Config], check: Sequence[str]) -> int:
         assert reread() == loaded
         file.write_text("")
         with pytest.raises(ConfigError, match=r"192\.0\.2\.1:53"):
