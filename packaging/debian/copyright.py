@@ -28,9 +28,9 @@ _APACHE = re.compile(r"\s*Apache License\s+Version 2\.0, January 2004")
 
 def licence(told: metadata.PackageMetadata) -> str:
     """Give the licence in a word; the field that is meant for it may hold all of its text."""
-    named = told["License-Expression"] or told["License"] or ""
-    if named and "\n" not in named:
-        return named
+    for field in ("License-Expression", "License"):
+        if field in told and "\n" not in told[field]:
+            return told[field]
     classifiers = [each for each in told.get_all("Classifier", []) if each.startswith("License :: ")]
     return "; ".join(each.rpartition(" :: ")[2] for each in classifiers) or "see below"
 

@@ -162,7 +162,8 @@ def copy_own_metadata(to: Path) -> None:
         fail(f".venv was made for secdns {own.version}", "bring it up to date: rm .venv/.stamp")
     at = to / f"secdns-{own.version}.dist-info"
     at.mkdir()
-    (at / "METADATA").write_text(own.read_text("METADATA") or "")
+    head, _, _ = (own.read_text("METADATA") or "").partition("\n\n")  # below it is README, of some time ago
+    (at / "METADATA").write_text(f"{head}\n")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ PLACES = {
     "usr/share/python3/runtime.d",
     "usr/share/zsh/vendor-completions",
 }
-NO_UNITS = {".conf", ".sysusers", ".tmpfiles"}  # their places have other names
 
 
 @pytest.fixture(scope="session")
@@ -60,8 +59,14 @@ def test_it_has_every_file_of_the_program_and_none_that_lies_about(unpacked: Pat
 
 
 def test_it_has_every_unit_of_the_service(unpacked: Path) -> None:
-    units = {path.name for path in (ROOT / "packaging/systemd").glob("*.*") if path.suffix not in NO_UNITS}
+    units = {path.name for path in (ROOT / "packaging/systemd").glob("*.*") if path.suffix in SYSTEMD}
     assert {path.name for path in (unpacked / "usr/lib/systemd/system").iterdir()} == units
+    for line in (unpacked / "usr/lib/systemd/system/secdns.service").read_text().splitlines():
+        if line.startswith(("Wants=secdns", "OnFailure=")):
+            assert {*line.partition("=")[2].split()} <= units
+
+
+SYSTEMD = {".path", ".service", ".socket", ".target", ".timer"}
 
 
 def test_its_compiled_modules_are_for_every_python_that_it_may_be_installed_with(
