@@ -75,7 +75,7 @@ class _Flight:
     ) -> None:
         self._forwarder = forwarder
         self.group = group
-        self._question = query.key[:-2] + query.question[-4:]
+        self._question = query.name + query.question[-4:]
         self._cd = query.cd
         self.key = key
         self.started = started
@@ -191,9 +191,9 @@ class Forwarder:
     def _resolve(self, query: Query, key: bytes, now: float, reply: "_Reply") -> None:
         """Answer what is not held fresh: by policy, from an older generation, or by asking."""
         entry, group = None, self.routing.default
-        rrtype = query.key[-2] << 8 | query.key[-1]
-        if rrtype in _ANSWERED_HERE or self.routing.policies.may_decide(query.key[:-2], rrtype):
-            entry, group = self._decide(query, rrtype, key, now)
+        rrtype = query.rrtype
+        if rrtype in _ANSWERED_HERE or self.routing.policies.may_decide(query.name, rrtype):
+            entry, group = self._decide(query, key, now)
         older = self.cache.older(key)
         if entry is None and older and (entry := self.cache.revive(older, now)) is not None:
             self.stats.hits += 1
@@ -218,10 +218,11 @@ class Forwarder:
             reply.timer = self._loop.call_later(STALE_AFTER_S, reply.give_stale, stale)
         self._fetch(query, key, group, reply.give)
 
-    def _decide(self, query: Query, rrtype: int, key: bytes, now: float) -> tuple[Entry | None, Asked]:
+    def _decide(self, query: Query, key: bytes, now: float) -> tuple[Entry | None, Asked]:
         """Give the answer that policy makes, or the group to ask."""
         routing = self.routing
         group = routing.default
+        rrtype = query.rrtype
         question = Question(query.question[:-4], rrtype)
         if rrtype == RRType.ANY:
             hinfo = Record(question.name, RRType.HINFO, RRClass.IN, 3600, _HINFO)  # RFC 8482 §4.2

@@ -112,19 +112,19 @@ class Cache:
         return reply
 
     def key(self, query: Query) -> bytes:
-        """Give the key that the answer to ``query`` stands under: name, type, CD and group."""
-        key = query.key
-        group = 0 if self.route is None else self.route(key[:-2], key[-2] << 8 | key[-1])
+        """Give the key that the answer to ``query`` stands under: name, CD, group and type."""
+        name = query.name
+        group = 0 if self.route is None else self.route(name, query.rrtype)
         if group:
-            return b"%b%c%c%c" % (key, query.cd, group >> 8, group & 255)
-        return key + (b"\1\0\0" if query.cd else b"\0\0\0")
+            return b"%b%c%c%c%b" % (name, query.cd, group >> 8, group & 255, query.question[-4:-2])
+        return name + (b"\1\0\0" if query.cd else b"\0\0\0") + query.question[-4:-2]
 
     def find(self, key: bytes, now: float) -> Entry | None:
         """Give the entry under ``key`` if it is fresh, or None."""
         entries = self._store.entries
         entry = entries.get(key)
         if entry is None or now >= entry.expires or entry.generation != self.generation:
-            entry = entries.get(key[:-5] + key[-3:])
+            entry = entries.get(key[:-2])
             if entry is None or now >= entry.expires or entry.generation != self.generation:
                 return None
         if entry.hits < MAX_HITS:
@@ -138,7 +138,7 @@ class Cache:
         """
         entries = self._store.entries
         typed = entries.get(key)
-        absent = entries.get(key[:-5] + key[-3:])
+        absent = entries.get(key[:-2])
         if typed is None and absent is None:
             return ()
         held = [entry for entry in (typed, absent) if entry is not None]
@@ -185,8 +185,8 @@ class Cache:
         if entry.rcode == _NXDOMAIN and not entry.full.answers:
             self._retire(key)
             key = absent
-        else:
-            self._retire(absent)  # the name exists after all
+        elif absent in self._store.entries:  # the name exists after all
+            self._retire(absent)
         if entry.ttl_s <= 0 or not self._store.put(key, entry):
             self._retire(key)
 
@@ -263,4 +263,4 @@ def _absent(key: bytes) -> bytes:
 
     No type can be confused with it, whatever its number: the key is shorter.
     """
-    return key[:-5] + key[-3:]
+    return key[:-2]

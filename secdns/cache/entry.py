@@ -186,16 +186,16 @@ class Entry:
         octets = body.octets if age < 1.0 else body.aged(int(age))
         shapes = self._shapes
         if shapes is not None:
-            flags, opt_count, opt = shapes[query[3:8]]
+            flags, opt_count, opt = shapes[query[4:9]]
         else:
-            flags, opt_count, opt = self._find_shape(query[3:8])
+            flags, opt_count, opt = self._find_shape(query[4:9])
         return b"".join((query.id, flags, body.counts, opt_count, query.question, octets, opt))
 
     def stale_reply(self, query: Query) -> bytes:
         """Give the reply past its time: TTL 30, AD clear, EDE 3 or 19 (RFC 8767 §4, RFC 8914 §4)."""
         body = self.full if query.do else self.plain
         option = _STALE_NXDOMAIN if self.rcode == RCode.NXDOMAIN else _STALE
-        flags, opt_count, opt = _shape(self.rcode, False, self.nxname, option, query[3:8])
+        flags, opt_count, opt = _shape(self.rcode, False, self.nxname, option, query[4:9])
         octets = body.with_ttl(STALE_TTL)
         return b"".join((query.id, flags, body.counts, opt_count, query.question, octets, opt))
 

@@ -55,7 +55,8 @@ def _query(wire: bytes, message: Message, question: Question) -> Query:
     return Query(
         wire[:2],
         octets,
-        question.name.lower() + question.rrtype.to_bytes(2),
+        question.name.lower(),
+        question.rrtype,
         message.rd,
         message.ad,
         message.cd,

@@ -40,13 +40,13 @@ _TTL = Struct("!I")
 class Query(NamedTuple):
     """What one client asked, as far as keys and the shape of the reply go.
 
-    ``question`` is the client's own octets (name, type, class); ``key`` is the name in lower
-    case and the type, the part of a cache key that the question decides.
+    ``question`` is the client's own octets (name, type, class IN); ``name`` is in lower case.
     """
 
     id: bytes
     question: bytes
-    key: bytes
+    name: bytes
+    rrtype: int
     rd: bool
     ad: bool
     cd: bool
@@ -56,7 +56,7 @@ class Query(NamedTuple):
 
 
 # The class itself spends a call in Python on each object.
-_query: Callable[[tuple[bytes, bytes, bytes, bool, bool, bool, bool, bool, int]], Query]
+_query: Callable[[tuple[bytes, bytes, bytes, int, bool, bool, bool, bool, bool, int]], Query]
 _query = partial(tuple.__new__, Query)
 
 
@@ -88,8 +88,8 @@ def read_query(wire: bytes) -> Query | None:
         do, limit = shape
     elif len(wire) != end:
         return None
-    key = wire[12 : at + 1].lower() + wire[at + 1 : at + 3]
-    return _query((wire[:2], wire[12:end], key, rd, ad, cd, edns, do, limit))
+    rrtype = wire[at + 1] << 8 | wire[at + 2]
+    return _query((wire[:2], wire[12:end], wire[12 : at + 1].lower(), rrtype, rd, ad, cd, edns, do, limit))
 
 
 @lru_cache(maxsize=64)  # a handful of clients send a handful of shapes

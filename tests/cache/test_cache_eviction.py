@@ -76,13 +76,13 @@ def warm(cache: Cache) -> None:
 def random_names(count: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield names below one domain, each once."""
     for number in range(count):
-        yield b"\x08%08x\x05flood\x07example\0\0\1\0\0\0" % number, ADDRESS
+        yield b"\x08%08x\x05flood\x07example\0\0\0\0\0\1" % number, ADDRESS
 
 
 def own_domains(count: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield names of as many domains, each once."""
     for number in range(count):
-        yield b"\x01x\x08%08x\x07example\0\0\1\0\0\0" % number, ADDRESS
+        yield b"\x01x\x08%08x\x07example\0\0\0\0\0\1" % number, ADDRESS
 
 
 def twice(flood: Flood, apart: int) -> Iterator[tuple[bytes, bytes]]:
@@ -122,7 +122,7 @@ def test_hot_names_outlive_a_flood_T9(flood: Callable[[], Flood]) -> None:
 def test_hot_name_outlives_a_flood_of_its_own_domain_T9_F21(times: int) -> None:
     """Whoever floods a domain with random names must not make its real ones cold."""
     cache = Cache(2 * MB)
-    www = b"\x03www\x05flood\x07example\0\0\1\0\0\0"
+    www = b"\x03www\x05flood\x07example\0\0\0\0\0\1"
     ask(cache, www, ADDRESS)
     flood = random_names(30_000) if times == 1 else twice(random_names(30_000), 1)
     hits = [ask(cache, www, ADDRESS)]

@@ -419,13 +419,13 @@ def test_flush_of_much_goes_in_steps_between_which_others_get_their_answers(flus
     count = 2 * FLUSH_STEP + 1
     for number in range(count):
         name = from_text(f"h{number}.d{number % 89}.test")
-        cache.store(name + b"\0\1\0\0\0", Entry(RCode.NOERROR, ttl_s=300), 1.0)
+        cache.store(name + b"\0\0\0\0\1", Entry(RCode.NOERROR, ttl_s=300), 1.0)
     assert len(cache) == count
     steps = cache.flushing(None if flushed is None else from_text(flushed))
     taken = 0
     for _ in steps:
         taken += 1
-        cache.store(b"\4late\0\0\1\0\0\0", Entry(RCode.NOERROR, ttl_s=300), 1.0)
+        cache.store(b"\4late\0\0\0\0\0\1", Entry(RCode.NOERROR, ttl_s=300), 1.0)
     assert taken >= 2
-    assert cache.find(b"\4late\0\0\1\0\0\0", 2.0) is not None
-    assert cache.find(from_text("h1.d1.test") + b"\0\1\0\0\0", 2.0) is None
+    assert cache.find(b"\4late\0\0\0\0\0\1", 2.0) is not None
+    assert cache.find(from_text("h1.d1.test") + b"\0\0\0\0\1", 2.0) is None

@@ -95,7 +95,7 @@ def test_any_octets_give_an_entry_or_a_clear_error_T3_T4(wire: bytes) -> None:
         return
     end = question_end(wire)
     asked_for = Query(
-        wire[:2], wire[12:end], wire[12 : end - 2].lower(), True, False, False, True, False, 1232
+        wire[:2], wire[12:end], wire[12 : end - 4].lower(), 1, True, False, False, True, False, 1232
     )
     for do in (False, True):
         reply = entry.reply(asked_for._replace(do=do), 5.0)

@@ -136,7 +136,7 @@ def as_the_forwarder_does(wire: bytes) -> object:
     """Read a response as the miss path does, then make the reply of 1,232 octets."""
     end = question_end(wire)
     entry = from_plain_response(wire, end) or from_response(wire)
-    query = Query(b"\0\0", wire[12:end], b"", True, False, False, True, True, 1232)
+    query = Query(b"\0\0", wire[12:end], b"", 1, True, False, False, True, True, 1232)
     return shorten(entry.reply(query, entry.stored), query.limit)
 
 

@@ -47,7 +47,7 @@ class Played:
             case b"hit too big for a datagram":
                 return reply_to(wire, 70_000)
         asked = read_query(wire)
-        return None if asked is None else (asked, asked.key, now)
+        return None if asked is None else (asked, asked.name, now)
 
     def submit(self, wire: bytes, *, stream: bool, deliver: Deliver, asked: Missed | None = None) -> None:
         assert not stream
