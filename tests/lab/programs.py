@@ -5,6 +5,7 @@ Nothing here knows pytest, so that the benchmark can use it too: a program that 
 """
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -81,28 +82,38 @@ def find(program: str, package: str | None = None) -> str:
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
     """Give port numbers that nobody holds right now, neither over UDP nor over TCP.
 
-    They are held all at once while we look, so that no two of them are the same. Between our look and the
-    program's bind someone else may take one: the program then fails to start, with words in its log.
+    They are held all at once while we look, so that no two of them are the same. All are of those that the
+    kernel gives nobody who does not ask for one: no socket of another test or of another run takes one by
+    chance between our look and the program's bind, nor while a program is away to be started again.
     """
     held: list[socket.socket] = []
     ports: list[int] = []
     try:
         while len(ports) < count:
-            stream = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            held.append(stream)
-            stream.bind((host, 0))
-            port = int(stream.getsockname()[1])
-            datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            held.append(datagram)
-            try:
-                datagram.bind((host, port))
-            except OSError:  # free over TCP, taken over UDP
-                continue
-            ports.append(port)
+            port = _ANY.choice(_unasked_ports())
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                held.append(socket.socket(socket.AF_INET, kind))
+                try:
+                    held[-1].bind((host, port))
+                except OSError:
+                    break
+            else:
+                ports.append(port)
     finally:
         for sock in held:
             sock.close()
     return ports
+
+
+_ANY = random.SystemRandom()  # Hypothesis winds back the usual one, so that each run would try the same
+
+
+def _unasked_ports() -> range:
+    """Give the ports below those that the kernel chooses from (ip(7), ``ip_local_port_range``)."""
+    first = 32_768
+    with suppress(OSError):
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    return range(20_000, max(first, 32_768))
 
 
 @dataclass(slots=True)
