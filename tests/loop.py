@@ -3,13 +3,15 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import pytest
 
-PATIENCE_S: Final = 4.0  # of the real clock; no test waits for this long unless it fails
+T = TypeVar("T")
+
+PATIENCE_S: Final = 20.0  # of the real clock; no test waits for this long unless it fails
 
 
 class Warp:
@@ -57,6 +59,12 @@ class Warp:
             while not predicate() and time.monotonic() < next_at:  # noqa: ASYNC110
                 await asyncio.sleep(0)
         return self._now - began
+
+    async def passing(self, work: Awaitable[T]) -> T:
+        """Give what comes of something that takes time, which passes meanwhile."""
+        doing = asyncio.ensure_future(work)
+        await self.pass_until(doing.done)
+        return await doing
 
 
 async def turns(count: int = 5) -> None:

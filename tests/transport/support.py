@@ -10,7 +10,8 @@ from secdns.dns.message import Message, make_query
 from secdns.transport import Transport
 from secdns.transport.link import Linked
 
-PATIENCE_S: Final = 4.0  # no test waits for this long unless it fails
+PATIENCE_S: Final = 4.0  # of a client; no test waits for this long unless it fails
+WAIT_S: Final = 20.0
 ZONE: Final = {"example.test": {f"h{number}": {"A": f"192.0.2.{number % 250 + 1}"} for number in range(300)}}
 
 ENCRYPTED: Final = ("tls", "https", "quic", "h3")
@@ -51,6 +52,6 @@ async def no_lookup(host: str, deadline: float) -> tuple[str, ...]:
 
 async def wait_until(predicate: Callable[[], bool]) -> None:
     """Let the event loop work until something holds that nothing tells of."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         while not predicate():  # noqa: ASYNC110
             await asyncio.sleep(0.001)

@@ -2,8 +2,11 @@
 
 import asyncio
 import dataclasses
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -20,6 +23,8 @@ from secdns.errors import (
 from secdns.testing import FakeUpstream
 from secdns.transport import Transport, open_transport
 from secdns.transport.tls import pin_of
+from tests.fixtures import warp
+from tests.loop import Warp
 from tests.transport.conftest import Reach
 from tests.transport.support import (
     ALL,
@@ -32,6 +37,8 @@ from tests.transport.support import (
     query_for,
     right_answer,
 )
+
+__all__ = ["warp"]  # a fixture
 
 every_scheme = pytest.mark.parametrize("scheme", ALL)
 every_stream = pytest.mark.parametrize("scheme", STREAMS)
@@ -141,13 +148,12 @@ async def test_octets_that_are_no_message_are_refused(scheme: str, up: FakeUpstr
 
 @every_scheme
 async def test_silent_upstream_is_given_up_at_the_deadline_R8(
-    scheme: str, up: FakeUpstream, reach: Reach
+    scheme: str, up: FakeUpstream, reach: Reach, warp: Warp
 ) -> None:
     up.faults.silent = True
-    loop = asyncio.get_running_loop()
-    start = loop.time()
-    assert await outcome(reach(up.endpoint(scheme)), within_s=0.3) is DeadlineExceeded
-    assert 0.29 <= loop.time() - start < 1.0
+    asking = asyncio.ensure_future(outcome(reach(up.endpoint(scheme)), within_s=0.3))
+    assert 0.29 <= await warp.pass_until(asking.done) < 0.32
+    assert await asking is DeadlineExceeded
 
 
 @every_stream
@@ -167,21 +173,20 @@ async def test_deadline_in_the_past_fails_at_once(scheme: str, up: FakeUpstream,
 
 
 @every_encrypted
-async def test_deadlines_are_kept_in_any_order(scheme: str, up: FakeUpstream, reach: Reach) -> None:
+async def test_deadlines_are_kept_in_any_order(
+    scheme: str, up: FakeUpstream, reach: Reach, warp: Warp
+) -> None:
     transport = reach(up.endpoint(scheme))
-    await ask(transport)
+    await warp.passing(ask(transport))
     up.faults.silent = True
-    loop = asyncio.get_running_loop()
-    start = loop.time()
-
-    async def expire(within_s: float) -> float:
-        assert await outcome(transport, within_s=within_s) in (DeadlineExceeded, ConnectionLost)
-        return loop.time() - start
-
-    late, soon, never = await asyncio.gather(expire(0.7), expire(0.55), expire(3.0))
-    assert 0.54 <= soon < 0.68
-    assert 0.69 <= late < 1.0
-    assert never < 1.0  # two misses in a row with nothing received: the connection was given up (R8)
+    late, soon, never = (asyncio.ensure_future(outcome(transport, within_s=s)) for s in (0.7, 0.55, 3.0))
+    soon_s = await warp.pass_until(soon.done)
+    late_s = soon_s + await warp.pass_until(late.done)
+    assert 0.54 <= soon_s < 0.57
+    assert 0.69 <= late_s < 0.72
+    assert await warp.pass_until(never.done) < 0.02
+    assert (await soon, await late) == (DeadlineExceeded, DeadlineExceeded)
+    assert await never is ConnectionLost  # two misses in a row with nothing received: given up (R8)
 
 
 @every_stream
@@ -297,16 +302,27 @@ async def test_second_address_is_tried_when_the_first_fails_F35(
     assert await ask(reach(endpoint)) == right_answer()
 
 
+@pytest.fixture
+def silent_address(scheme: str, up: FakeUpstream, nothing_is_left: None) -> Iterator[str]:
+    """An address that takes what is sent to the upstream's port there, and gives nothing back."""
+    at = ("127.0.0.9", up.port(scheme))
+    with ExitStack() as stack:
+        full, deaf = (socket.socket(type=kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM))
+        for sock in (full, deaf):
+            stack.enter_context(sock).bind(at)
+        full.listen(0)
+        stack.enter_context(socket.create_connection(at))  # of the next not even the SYN is taken
+        yield at[0]
+
+
 @every_encrypted
 async def test_silent_address_costs_a_quarter_of_a_second_F35(
-    scheme: str, up: FakeUpstream, reach: Reach
+    scheme: str, silent_address: str, up: FakeUpstream, reach: Reach, warp: Warp
 ) -> None:
-    loop = asyncio.get_running_loop()
-    # 192.0.2.0/24 is TEST-NET-1: nothing answers there, or the machine has no route at all
-    endpoint = dataclasses.replace(up.endpoint(scheme), addresses=("192.0.2.1", "127.0.0.1"))
-    start = loop.time()
-    assert await ask(reach(endpoint)) == right_answer()
-    assert loop.time() - start < 1.0
+    endpoint = dataclasses.replace(up.endpoint(scheme), addresses=(silent_address, "127.0.0.1"))
+    asking = asyncio.ensure_future(ask(reach(endpoint)))
+    assert 0.24 <= await warp.pass_until(asking.done) < 0.75
+    assert await asking == right_answer()
 
 
 @every_encrypted

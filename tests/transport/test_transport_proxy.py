@@ -27,9 +27,13 @@ from secdns.transport import open_transport
 from secdns.transport.connection import Connection
 from secdns.transport.proxy import MAX_REPLY, dial_through
 from secdns.upstream import Upstream
+from tests.fixtures import warp
+from tests.loop import Warp
 from tests.transport.conftest import Reach
 from tests.transport.proxying import ADDRESS, KINDS, GoodProxy, Listener, ScriptedProxy
 from tests.transport.support import ask, deadline_in, no_lookup, query_for, right_answer, wait_until
+
+__all__ = ["warp"]  # a fixture
 
 SCHEMES = ("tls", "https")
 SECRET = (b"n/me", b"s3cr:t@h\xc3\xb6me")
@@ -319,7 +323,7 @@ async def test_proxy_that_gives_no_connection_is_told_in_words(
     ],
 )
 async def test_deadline_covers_the_dialogue_and_says_how_far_it_came(
-    lines: list[bytes] | None, want: str, scripted: StartScript
+    lines: list[bytes] | None, want: str, scripted: StartScript, warp: Warp
 ) -> None:
     async def finish(opened: socket.socket, address: str) -> Connection:
         opened.close()
@@ -329,7 +333,7 @@ async def test_deadline_covers_the_dialogue_and_says_how_far_it_came(
     proxy = (await scripted("socks5", lines or [])).proxy
     deadline = deadline_in(0 if lines is None else 0.3)
     with pytest.raises(DeadlineExceeded) as caught:
-        await dial_through(proxy, ["dns.test"], 853, deadline, finish)
+        await warp.passing(dial_through(proxy, ["dns.test"], 853, deadline, finish))
     assert str(caught.value) == want.format(proxy=proxy.url)
 
 
