@@ -11,7 +11,7 @@ from secdns.dns.edns import EDNS
 from secdns.dns.message import TC, Message, Record, make_query
 from secdns.dns.peek import question_end
 from secdns.errors import TransportError
-from secdns.forwarder import FAILURE_TTL_S, GIVES_WAY_S, MAX_IN_FLIGHT
+from secdns.forwarder import FAILURE_TTL_S, GIVES_WAY_S, MAX_IN_FLIGHT, PATIENCE_S
 from secdns.iana import EDE, RCode, RRType
 from secdns.testing import FakeUpstream, Faults
 from secdns.transport import Facts, Waiter
@@ -417,13 +417,13 @@ async def test_bug_of_ours_costs_one_answer_and_leaves_no_question_stuck(
 ) -> None:
     member = stage.group.members[0]
     sound, member.transport = member.transport, broken
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE_S):
         reply = await stage.ask(query(WWW))
     assert reply.rcode == RCode.SERVFAIL
     assert "internal error" in told(reply)[EDE.OTHER if type(broken) is Broken else EDE.NETWORK_ERROR]
     member.transport = sound
     stage.clock.now += FAILURE_TTL_S
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE_S):
         assert len((await stage.ask(query(WWW))).answer) == 2
 
 

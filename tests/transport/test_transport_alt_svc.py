@@ -1,7 +1,6 @@
 """What an Alt-Svc offers us, and what it does not (RFC 7838)."""
 
 import contextlib
-import time
 
 import pytest
 from hypothesis import given
@@ -17,6 +16,7 @@ from secdns.transport.alt_svc import (
     read_alt_svc,
 )
 from secdns.transport.doh import MAX_ALT_SVC, MEDIA_TYPE, read_answer
+from tests.dns.wires import cpu_ms
 from tests.transport.support import query_for
 
 HOST = "dns.test"
@@ -88,10 +88,11 @@ def test_whatever_comes_is_read_or_refused(value: str) -> None:
      "x=" * 500, 'a="' + "\\a" * 500, ";" * 1000],
 )  # fmt: skip
 def test_longest_value_is_read_in_no_time(value: str) -> None:
-    began = time.process_time()
-    with contextlib.suppress(FormatError):
-        read_alt_svc(value, HOST)
-    assert time.process_time() - began < 0.05
+    def read() -> None:
+        with contextlib.suppress(FormatError):
+            read_alt_svc(value, HOST)
+
+    assert cpu_ms(read) < 50
 
 
 def test_offer_holds_for_its_lifetime_from_the_last_time_it_was_made_7838_3_1() -> None:
@@ -125,6 +126,6 @@ def test_megabyte_of_alt_svc_is_none(count: int) -> None:
     query = query_for()
     headers = [(b":status", b"200"), (b"content-type", MEDIA_TYPE)]
     headers += [(b"alt-svc", b'h3=":1", ' * (110_000 // count))] * count
-    began = time.process_time()
-    assert read_answer(query, headers, b"\0\0\x81\x80" + query[4:], "peer")[1] is None
-    assert time.process_time() - began < 0.5
+    answer = b"\0\0\x81\x80" + query[4:]
+    assert read_answer(query, headers, answer, "peer")[1] is None
+    assert cpu_ms(lambda: read_answer(query, headers, answer, "peer")) < 500
