@@ -1,6 +1,7 @@
 """A network namespace with its own resolv.conf: a machine whose only resolver is 127.0.0.1, port 53."""
 
 import ctypes
+import fcntl
 import os
 import shutil
 import socket
@@ -60,6 +61,23 @@ RESOLV_CONF = "nameserver 127.0.0.1\noptions timeout:5 attempts:1\n"
 
 
 @contextmanager
+def _nobody_else() -> Iterator[None]:
+    """Wait for others: two that make the first namespace of a machine at once mount over each other."""
+    run = os.open("/run", os.O_RDONLY)
+    try:
+        fcntl.flock(run, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(run)
+
+
+def _make(etc: Path) -> None:
+    while not etc.exists():
+        with suppress(FileNotFoundError):  # somebody else had removed the empty ``ETC`` in between
+            etc.mkdir(parents=True)
+
+
+@contextmanager
 def namespace(resolv_conf: str = RESOLV_CONF, *, suffix: str = "") -> Iterator[Namespace]:
     """Make a namespace with only loopback in it, and remove all of it at the end.
 
@@ -75,12 +93,13 @@ def namespace(resolv_conf: str = RESOLV_CONF, *, suffix: str = "") -> Iterator[N
     name = f"secdns-lab-{os.getpid()}{suffix}"
     etc = ETC / name
     try:
-        made = subprocess.run([ip, "netns", "add", name], capture_output=True, text=True, check=False)
+        with _nobody_else():
+            made = subprocess.run([ip, "netns", "add", name], capture_output=True, text=True, check=False)
         if made.returncode != 0:
             raise NoNamespaces(made.stderr.strip())
         prefix = (ip, "netns", "exec", name)
         try:
-            etc.mkdir(parents=True, exist_ok=True)
+            _make(etc)
             (etc / "resolv.conf").write_text(resolv_conf)
             (etc / "hosts").write_text("127.0.0.1 localhost\n")
             (etc / "nsswitch.conf").write_text("hosts: files dns\n")
