@@ -24,4 +24,6 @@ def collector() -> Iterator[None]:
     thresholds = gc.get_threshold()
     yield
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()  # as tests/conftest.py does
     gc.set_threshold(*thresholds)
