@@ -21,7 +21,7 @@ from secdns.network.portal import Page
 from secdns.upstream import Upstream
 
 CHECK_S: Final = 2.0  # for the upstreams; three round trips of the slowest line and a lost packet
-PATIENT_S: Final = 0.8  # then a page is looked for beside that
+PATIENT_S: Final = 1.3  # then a page is looked for beside that; the first SYN on a new link is often lost
 STAGGER_S: Final = 0.25  # between one upstream and the next (RFC 8305 §5)
 NAME_S: Final = 0.6  # for the network's own resolver
 MAX_TRIED: Final = 4  # upstreams

@@ -13,6 +13,7 @@ All that is learnt here belongs to one network and goes with it. While all is we
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 from secdns import reasons
@@ -35,6 +36,7 @@ from secdns.states import State
 from secdns.upstream import UpstreamGroup
 
 MOST_TTL_S: Final = 5  # of a connectivity check: what it says may be wrong a moment later (need 5)
+LINKS_S: Final = 0.5  # for the resolvers of a new network, where the system is slow to tell them
 MAX_CHECKS: Final = 3  # before somebody is told that the network does not hold still
 WORDS: Final = "a connectivity check: the network's own resolver said this, unencrypted"
 
@@ -83,6 +85,7 @@ class Surroundings:
         self._outlook = outlook
         self._learnt_resolvers = resolvers
         self._resolvers: tuple[Endpoint, ...] = ()
+        self._has_links = asyncio.Event()
         self._look = look
         self._default: UpstreamGroup | None = None  # what the situation is about, None before the start
         self._is_doubtful = False  # the situation is to be found out anew when the routing is built
@@ -104,6 +107,7 @@ class Surroundings:
     def start(self) -> None:
         """Begin; the routing is built, and it is known what way leads to the upstreams."""
         self._resolvers = self._learnt_resolvers()
+        self._has_links.set()
         self.network_changed()
 
     async def aclose(self) -> None:
@@ -122,10 +126,12 @@ class Surroundings:
     def forget_links(self) -> None:
         """Ask no resolver of the network before; call it before ``network_changed``."""
         self._resolvers = ()
+        self._has_links.clear()
 
     def follow_links(self, links: Sequence[Link], *, is_hinted: bool) -> None:
         """Take note of the links; ``is_hinted``: the system's own check says that somebody has to sign in."""
         self._resolvers = self._learnt_resolvers()
+        self._has_links.set()
         self.consent.follow_links()
         self.vpn = next((link.name for link in links if link.is_vpn and link.wants_all), "")
         if bool(self.vpn) is not self.situation.has_vpn:
@@ -304,7 +310,12 @@ class Surroundings:
             self._set_timer()
 
     async def _find_out(self) -> None:
-        """Try the upstreams; look for a page beside that when it takes long."""
+        """Try the upstreams; look for a page beside that when it takes long.
+
+        The links come first: nobody should hear of a sign-in page before their checks find the resolver.
+        """
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._has_links.wait(), LINKS_S)
         loop = asyncio.get_running_loop()
         members, known = self._groups.default.members, self.situation.upstreams
         is_anew = known == "unreachable"

@@ -12,10 +12,8 @@ import re
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
-from html import unescape
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import SplitResult, urljoin, urlsplit
 
 from secdns.dns import name as names
 from secdns.errors import FormatError
@@ -93,6 +91,8 @@ def read(octets: bytes) -> Page:
     if _status(head) in _REDIRECTS and (found := _LOCATION.search(head + end)):
         where = found[1]
     elif found := next((one for one in _META.finditer(body) if _REFRESH.search(one[1])), None):
+        from html import unescape  # some 300 kB that few networks are worth
+
         url = _CONTENT.search(found[1])
         where = None if url is None else unescape(url[1].decode("latin-1")).encode("latin-1", "replace")
     return Page() if where is None else _page(where)
@@ -104,6 +104,8 @@ def _status(head: bytes) -> int:
 
 
 def _page(where: bytes) -> Page:
+    from urllib.parse import urljoin, urlsplit  # as above
+
     try:
         url = urljoin(NOWHERE, where.decode("ascii").strip())
         parts = urlsplit(url)
@@ -112,11 +114,10 @@ def _page(where: bytes) -> Page:
         return Page()
     if not is_harmless or not parts.hostname:
         return Page()
-    return Page(url, _name(parts))
+    return Page(url, _name(parts.hostname))
 
 
-def _name(parts: SplitResult) -> bytes | None:
-    host = parts.hostname or ""
+def _name(host: str) -> bytes | None:
     with suppress(ValueError):
         ip_address(host)
         return None

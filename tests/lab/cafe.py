@@ -41,6 +41,10 @@ class Cafe:
         self.laid.near_ip(f"address replace {LAPTOP}/24 dev wlan1")
         self.laid.near_ip(f"route replace default via {ROUTER} dev wlan1")
 
+    def leave(self) -> None:
+        """Take the laptop off it."""
+        self.laid.near_ip("link set wlan1 down")
+
     def close(self, how: How) -> None:
         """Let nobody through: with a TCP reset or an ICMP error, or without a word."""
         if how == "reject":  # it takes the upstream's address, and nobody listens there
@@ -56,6 +60,8 @@ class Cafe:
 
     def catch(self) -> None:
         """Answer for the address that is nobody's."""
+        with suppress(NoNamespaces):
+            self.ip(f"route delete blackhole {TARGET[0]}/32")
         self.ip(f"address replace {TARGET[0]}/32 dev lo")
 
     def swallow(self) -> None:

@@ -4,6 +4,8 @@ The figures are those of ``user-needs.md``: a connectivity check is answered wit
 "sign-in" within 5 s of the link, "secure" within 5 s of the sign-in, and no other name is ever in plain.
 """
 
+import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,16 +35,26 @@ CHECK = "captive.apple.com"
 PUBLIC = {to_text(name) for name in CHECKS()} | {"ipv4only.arpa.", f"{LOGIN}."}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def laid() -> Iterator[Wire]:
     with wire() as made:
         yield made
 
 
-@pytest.fixture
-def network(laid: Wire, tmp_path: Path) -> Iterator[Cafe]:
-    with cafe(laid, tmp_path) as made:
+@pytest.fixture(scope="module")
+def built(laid: Wire, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cafe]:
+    with cafe(laid, tmp_path_factory.mktemp("cafe")) as made:
         yield made
+
+
+@pytest.fixture
+def network(built: Cafe) -> Cafe:
+    """The café, open to everybody, with a page; the laptop is not on it."""
+    built.leave()
+    built.open()
+    built.catch()
+    built.visits.clear()
+    return built
 
 
 @pytest.fixture
@@ -95,6 +107,14 @@ def until(control: Control, state: State, timeout_s: float) -> tuple[float, Stat
     return time.monotonic() - began, status
 
 
+def ask_until_answered(client: Client, name: str) -> Asked:
+    """Ask until there is an answer: the laptop has to learn who to ask first."""
+    began = time.monotonic()
+    while (asked := client.ask(name)).reply is None or not asked.reply.answer:
+        assert time.monotonic() - began < 5
+    return asked
+
+
 def told(asked: Asked) -> str:
     assert asked.reply is not None
     return "; ".join(text for _, text in errors_of(asked.reply.edns))
@@ -117,6 +137,9 @@ def test_person_signs_in_and_no_other_name_goes_out_in_plain_need5_t1_t2_t3_t5(
         until(control, State.OFFLINE, 2)
         network.join()
         joined = time.monotonic()
+        if how == "drop":  # nothing is known for two seconds
+            early = ask_until_answered(client, CHECK)
+            assert (address(early), early.took_s < 1 + LATE_S) == (ROUTER, True)
         _, status = until(control, State.SIGN_IN, 5 + LATE_S)
         signed_out_s = time.monotonic() - joined
         assert status.sentence.startswith(f"this network wants you to sign in at {LOGIN};")
@@ -143,8 +166,16 @@ def test_person_signs_in_and_no_other_name_goes_out_in_plain_need5_t1_t2_t3_t5(
     print(f"{how}: sign-in after {signed_out_s:.2f} s, secure after {secure_s:.2f} s")
 
 
+def run(laid: Wire, runtime: Path, *argv: str) -> str:
+    """Run a command of secdns on the laptop; give what it prints."""
+    socket = str(runtime / "control.sock")
+    done = laid.near.run(sys.executable, "-m", "secdns", *argv, "--socket", socket)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_consent_lets_names_out_visibly_and_ends_with_the_first_handshake_need5(
-    laid: Wire, network: Cafe, start: Start, leaving: Leaving
+    laid: Wire, network: Cafe, start: Start, leaving: Leaving, tmp_path: Path
 ) -> None:
     network.close("reject")
     daemon, control = start()
@@ -152,10 +183,9 @@ def test_consent_lets_names_out_visibly_and_ends_with_the_first_handshake_need5(
         network.join()
         until(control, State.SIGN_IN, 6)
         leaving.take()
-        portal = control.portal()
-        assert (portal.url, portal.resolvers) == (f"http://{LOGIN}/", (ROUTER,))
-        assert portal.left_s is not None
-        assert 298 < portal.left_s <= 300
+        portal = json.loads(run(laid, tmp_path, "portal", "--json"))
+        assert (portal["url"], portal["resolvers"]) == (f"http://{LOGIN}/", [ROUTER])
+        assert 297 < portal["left_s"] <= 300
         for count in (1, 2):
             page = client.ask("assets.cafe.example")
             assert (address(page), page.reply and page.reply.answer[0].ttl) == (ROUTER, 10)
@@ -173,6 +203,12 @@ def test_consent_lets_names_out_visibly_and_ends_with_the_first_handshake_need5(
             control.portal()
         assert caught.value.code == "not-possible"
         assert control.status().portal is None
+        network.close("reject")  # the time that somebody paid for is over
+        assert address(client.ask("h9.example.test")).startswith("RCODE")
+        until(control, State.SIGN_IN, 5)
+        assert run(laid, tmp_path, "portal").startswith(
+            f"open this in a browser, and sign in there: http://{LOGIN}/\n"
+        )
     assert "example" not in daemon.stderr.replace(LOGIN, "")
 
 
@@ -184,6 +220,7 @@ def test_faked_page_changes_nothing_while_an_upstream_works_need5_t4(
         network.join()
         until(control, State.SECURE, 5)
         leaving.take()
+        network.visits.clear()  # a link that was slow to come up may have been reason enough for one
         for number in range(20):
             assert address(client.ask(f"h{number}.example.test")) == f"192.0.2.{number + 1}"
             assert control.status().state is State.SECURE
