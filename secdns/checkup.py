@@ -34,8 +34,7 @@ class Checkup:
     def __init__(self, command: Sequence[str], control: Callable[[], Path | None]) -> None:
         self._command = tuple(command)
         self._control = control
-        self._process: Process | None = None
-        self._is_busy = False
+        self._task: asyncio.Task[object] | None = None
 
     async def run(self, good: str | None, bogus: str | None) -> Checked:
         """Check, with these names instead of the usual ones; what was begun ends if this is cancelled.
@@ -47,24 +46,25 @@ class Checkup:
         path = self._control()
         if not self._command or path is None:
             raise ControlError("this daemon was not told how", hint=_BY_HAND, code="not-possible")
-        if self._is_busy:
+        if self._task is not None:
             raise ControlError("a check is under way already", hint="wait for five seconds", code="too-many")
-        self._is_busy = True
+        self._task = asyncio.current_task()
         try:
             return await self._run([*argv, "--socket", str(path)])
         finally:
-            self._is_busy = False
+            self._task = None
 
     async def aclose(self) -> None:
         """Have what is under way end."""
-        process = self._process
-        if process is not None:
-            _kill(process)
-            await process.wait()
+        task = self._task
+        if task is not None:
+            if not task.cancelling():  # twice would disturb its own end
+                task.cancel()
+            await asyncio.wait([task])
 
     async def _run(self, argv: Sequence[str]) -> Checked:
         try:
-            self._process = process = await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 *argv,
                 stdin=PIPE,
                 stdout=PIPE,  # what it complains of goes to our own log
@@ -83,7 +83,6 @@ class Checkup:
         finally:
             _kill(process)
             await process.wait()
-            self._process = None
         try:
             return from_json(Checked, json.loads(octets))
         except (ControlError, ValueError) as error:
