@@ -36,6 +36,7 @@ class Store:
 
     __slots__ = (
         "_ghosts",
+        "_has_ghosts",
         "_main",
         "_shares",
         "_small",
@@ -53,6 +54,7 @@ class Store:
         self._main: deque[bytes] = deque()
         self._small_octets = 0
         self._ghosts = array("H", bytes(2 * min(max(limit // _GHOST_PART, MIN_GHOSTS), MAX_GHOSTS)))
+        self._has_ghosts = False  # a cache that was never full has none to look for
         self._shares = tuple(Share() for _ in range(DOMAINS))
 
     def put(self, key: bytes, entry: Entry) -> bool:
@@ -68,11 +70,9 @@ class Store:
         if old is not None:
             self._replace(key, old, entry)
         else:
-            mark = hash(key)
-            at = mark % len(self._ghosts)
-            seen = self._ghosts[at] == (mark >> 40 & 0xFFFF | 1)
+            seen = self._has_ghosts and self._is_ghost(key)
             if size > DOORKEEPER and not seen:
-                self._ghosts[at] = mark >> 40 & 0xFFFF | 1
+                self._add_ghost(key)
                 return False
             self.entries[key] = entry
             self.octets += size
@@ -127,9 +127,17 @@ class Store:
         del self.entries[key]
         self.octets -= entry.size
         if from_small:
-            mark = hash(key)
-            self._ghosts[mark % len(self._ghosts)] = mark >> 40 & 0xFFFF | 1
+            self._add_ghost(key)
         return chances
+
+    def _is_ghost(self, key: bytes) -> bool:
+        mark = hash(key)
+        return self._ghosts[mark % len(self._ghosts)] == (mark >> 40 & 0xFFFF | 1)
+
+    def _add_ghost(self, key: bytes) -> None:
+        mark = hash(key)
+        self._ghosts[mark % len(self._ghosts)] = mark >> 40 & 0xFFFF | 1
+        self._has_ghosts = True
 
 
 def domain_of(key: bytes) -> bytes:
