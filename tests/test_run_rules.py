@@ -37,14 +37,17 @@ def test_needs_it() -> None:
 """
 
 
-@pytest.mark.parametrize(("ci", "want"), [("", "1 skipped"), ("true", "1 error")])
+@pytest.mark.parametrize(
+    ("ci", "processes", "want"), [("", "0", "1 skipped"), ("", "1", "1 skipped"), ("true", "1", "1 error")]
+)
 def test_missing_package_is_a_skip_with_a_reason_but_a_failure_in_ci(
-    tmp_path: Path, ci: str, want: str
+    tmp_path: Path, ci: str, processes: str, want: str
 ) -> None:
     (tmp_path / "test_needy.py").write_text(NEEDY)
-    argv = [sys.executable, "-m", "pytest", "-ra", "-p", "tests.conftest", "-c", os.devnull, str(tmp_path)]
+    argv = [sys.executable, "-m", "pytest", "-n", processes, "-ra"]
+    argv += ["-p", "tests.conftest", "-c", os.devnull, str(tmp_path)]
     done = subprocess.run(
-        argv, cwd=ROOT, env={**os.environ, "CI": ci}, capture_output=True, text=True, timeout=60, check=False
+        argv, cwd=ROOT, env={**os.environ, "CI": ci}, capture_output=True, text=True, timeout=100, check=False
     )
     assert want in done.stdout
     assert "needs: no-such-package (no-such-program not found)" in done.stdout

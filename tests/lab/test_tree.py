@@ -4,7 +4,10 @@ A shell script stands in for debootstrap.
 """
 
 import os
+import platform
+import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -17,6 +20,7 @@ from tests.lab.tree import NoTree, debian_tree, inside
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs: root, as the trees do")
 
+ROOT = Path(__file__).parents[2]
 Stand = Callable[[str], None]
 
 WHOLE = 'echo "$@" >> "$0.runs"\nmkdir "$4/bin"\n'
@@ -106,3 +110,30 @@ def test_files_are_under_the_same_path_inside_and_its_mounts_go_with_it(tmp_path
     done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout.startswith("seen")
     assert mounted_here() == before
+
+
+SLOW = """#!/bin/sh
+mkdir "$4/bin"
+echo begun > "$0.runs"
+exec sleep 100
+"""
+"""What stands in for debootstrap."""
+APT = f"#!/bin/sh\necho http://mirror.invalid main {platform.freedesktop_os_release()['VERSION_CODENAME']}\n"
+
+
+def test_making_them_ahead_leaves_nothing_when_it_is_ended(tmp_path: Path) -> None:
+    """As ``tests/run`` has it."""
+    for name, script in (("debootstrap", SLOW), ("apt-get", APT)):
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    cache = tmp_path / "cache"
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", tree.CACHE_VARIABLE: str(cache)}
+    making = programs.start(
+        [sys.executable, "-m", "tests.lab.trees"], tmp_path / "log", env={**env, "PYTHONPATH": str(ROOT)}
+    )
+    try:
+        programs.wait_until_ready(making, (tmp_path / "debootstrap.runs").exists)
+    finally:
+        status = programs.stop(making)
+    assert status == 128 + signal.SIGTERM
+    assert [entry.suffix for entry in cache.iterdir()] == [".lock"]

@@ -173,7 +173,9 @@ def test_trust_anchors_are_in_presentation_form() -> None:
     assert LAB.trust_anchors("unsigned.nsec.test") == ()
 
 
-@pytest.mark.parametrize("text", [LAB.trust_anchors()[0], LAB.trust_anchors(".", RRType.DNSKEY)[0]])
+@pytest.mark.parametrize(
+    "text", [LAB.trust_anchors()[0], LAB.trust_anchors(".", RRType.DNSKEY)[0]], ids=["DS", "DNSKEY"]
+)
 def test_a_trust_anchor_can_be_read_back(text: str) -> None:
     owner, _, *fields = text.split()
     lab = SignedZones({"test": {"x": {fields[0]: " ".join(fields[1:])}}})

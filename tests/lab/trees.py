@@ -1,0 +1,33 @@
+"""Make every tree of Debian that the tests enter, before one of them has to wait: python3 -m tests.lab.trees
+
+``tests/run`` has this run beside all else; the standard library is enough for it. What cannot be made is
+told by the tests that need it.
+"""
+
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+from typing import Final
+
+from tests.lab import booted
+from tests.lab.programs import MissingProgram
+from tests.lab.tree import DEBIAN_13, NoTree, debian_tree
+
+TREES: Final = ((booted.SUITE, booted.PACKAGES), DEBIAN_13)
+"""Release and packages of each, in the order in which they are needed."""
+
+
+def end(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)  # and not at once: what runs is ended, and what is not complete removed
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, end)
+    for suite, packages in TREES:
+        with suppress(MissingProgram, NoTree):
+            debian_tree(suite, packages)
+
+
+if __name__ == "__main__":
+    main()
