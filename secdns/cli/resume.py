@@ -16,5 +16,5 @@ def resume(socket: str | None, as_json: bool) -> int:
     if as_json:
         terminal.out_json(asdict(got))
     else:
-        terminal.out(f"no pause is on; {got.state}: {got.sentence}")
+        terminal.out(f"not paused now; {got.state}: {got.sentence}")
     return Exit.OK

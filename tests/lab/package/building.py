@@ -9,6 +9,9 @@ from pathlib import Path
 from tests.lab.programs import find
 
 ROOT = Path(__file__).parents[3]
+CONFIGURATION = {"/etc/secdns", "/etc/secdns/secdns.toml"}
+BACKUPS = {"/etc/group-", "/etc/gshadow-", "/etc/passwd-", "/etc/shadow-"}
+"""What those who add and remove users leave: the files as they were before the last change."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.lab.booted import booted
-from tests.lab.package.building import ANSWERS, Packages, smoke
+from tests.lab.package.building import ANSWERS, BACKUPS, CONFIGURATION, Packages, smoke
 from tests.lab.system.machines import BY_NETWORK, BY_UPSTREAM, System, prepare
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]  # the first one makes the tree
@@ -16,9 +16,6 @@ BACK_S = 15.0
 GAP_S = 5.0
 """How long an upgrade may leave a name without an answer: within seconds."""
 PACKAGES = "/srv/packages"
-CONFIGURATION = {"/etc/secdns", "/etc/secdns/secdns.toml"}
-BACKUPS = {"/etc/group-", "/etc/gshadow-", "/etc/passwd-", "/etc/shadow-"}
-"""What those who add and remove users leave: the files as they were before the last change."""
 
 # Every file on the disk, but for logs, caches, and folders that get another name at each start of a service.
 FILES = r"""find / -xdev \( -path /srv -o -path /tmp -o -path '/var/tmp/systemd-private-*' -o -path /var/log \
