@@ -67,6 +67,11 @@ class Machine(System):
     def files(self) -> set[str]:
         return set(self.do("sh", "-c", FILES).splitlines())
 
+    def units(self) -> str:
+        """List what systemd has loaded of secdns, and its failures of the past."""
+        wanted = ["--all", "--state=loaded,failed", "--plain", "--no-legend"]
+        return self.do("systemctl", "list-units", *wanted, "secdns*")
+
     def kept(self) -> dict[str, list[object]]:
         """Give what a purge has to leave as it was: the snapshot without what is secdns's own."""
         return {key: value for key, value in self.snapshot().items() if key not in BACKUPS | CONFIGURATION}
@@ -115,14 +120,16 @@ def test_upgrade_and_purge_while_on_leave_all_as_it_was_before_the_install_need2
     assert machine.look_up() == BY_NETWORK
     assert machine.kept() == before
     assert machine.files() == files - CONFIGURATION
+    assert machine.units() == ""
     assert machine.run("id", "secdns").returncode == 1
 
 
 def test_purge_while_on_puts_back_the_file_that_somebody_wrote_need2(boot: Boot) -> None:
-    """Here what is changed would survive a reboot, and so does the way back."""
+    """Here what is changed would survive a reboot; and systemd holds the port, as README says how."""
     machine = boot("plain")
     before, files = machine.kept(), machine.files()
     machine.install_package()
+    machine.do("sh", "-ec", SOCKET_UNIT)
     machine.secdns("system", "on")
     pid = machine.main_pid()
     for stage in ("rtupdate", "post-rtupdate"):  # as python3 does when its version changes
@@ -133,6 +140,16 @@ def test_purge_while_on_puts_back_the_file_that_somebody_wrote_need2(boot: Boot)
     assert machine.look_up() == BY_NETWORK
     assert machine.kept() == before
     assert machine.files() == files - CONFIGURATION
+    assert machine.units() == ""
+
+
+SOCKET_UNIT = """
+cd /usr/share/doc/secdns/examples
+install -D -m 644 secdns-socket.conf /etc/systemd/system/secdns.service.d/socket.conf
+systemctl daemon-reload
+systemctl stop secdns
+systemctl enable --now secdns.socket secdns
+"""
 
 
 def test_it_is_not_removed_before_the_settings_are_back_and_remove_keeps_what_is_a_persons_need2(
