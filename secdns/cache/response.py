@@ -24,6 +24,7 @@ MAX_CHAIN = 12  # CNAME and DNAME links followed in one answer
 _ANSWERS = frozenset({RCode.NOERROR, RCode.NXDOMAIN, RCode.YXDOMAIN})
 _DNSSEC = frozenset({RRType.RRSIG, RRType.NSEC, RRType.NSEC3})
 _TTL = Struct("!I")
+_header = Struct("!2xH2x3H").unpack_from  # flags; ANCOUNT, NSCOUNT and ARCOUNT
 _record = Struct("!6sIH").unpack_from  # owner as a pointer, TYPE and CLASS; TTL; RDLENGTH
 _opt_record = Struct("!3s2xB3xH").unpack_from  # owner and TYPE; upper bits of the RCODE; RDLENGTH
 _SIGNATURE = b"\xc0\x0c" + RRType.RRSIG.to_bytes(2) + b"\0\1"
@@ -35,6 +36,7 @@ _RRSIG = int(RRType.RRSIG)
 _CNAME = int(RRType.CNAME)
 _DNAME = int(RRType.DNAME)
 _SOA = int(RRType.SOA)
+_TC_OR_RCODE = TC | 15
 
 
 def from_message(message: Message, *, ttl_s: int) -> Entry:
@@ -55,16 +57,20 @@ def from_plain_response(wire: bytes, question_end: int) -> Entry | None:
     class IN and not of type OPT.
     """
     try:
-        if wire[2] & 2 or wire[3] & 15 or wire[6] or wire[8:11] != b"\0\0\0":
+        flags, count, authorities, additionals = _header(wire)
+        if flags & _TC_OR_RCODE or not count or authorities or additionals > 1:
             return None
-        count = wire[7]
         owner_and_type = b"\xc0\x0c" + wire[question_end - 4 : question_end]
-        at = question_end
-        ttl_s = -1
-        plain = 0  # records of the RRset itself, before the signatures
-        offsets = []
-        for index in range(count):
+        head, ttl_s, length = _record(wire, question_end)
+        if head != owner_and_type or ttl_s > MAX_TTL:
+            return None
+        offsets = [6]
+        plain = 1  # records of the RRset itself, before the signatures
+        plain_end = at = question_end + 12 + length
+        for index in range(1, count):
             head, ttl, length = _record(wire, at)
+            if ttl != ttl_s:
+                return None
             offsets.append(at + 6 - question_end)
             at += 12 + length
             if head == owner_and_type and plain == index:
@@ -72,19 +78,15 @@ def from_plain_response(wire: bytes, question_end: int) -> Entry | None:
                 plain_end = at
             elif head != _SIGNATURE:
                 return None
-            if ttl != ttl_s:
-                if index:
-                    return None
-                ttl_s = ttl
         end = at
-        if wire[11]:
+        if additionals:
             head, ext_rcode, length = _opt_record(wire, at)
-            if head != b"\0\0\x29" or ext_rcode or wire[11] > 1:
+            if head != b"\0\0\x29" or ext_rcode:
                 return None
             at += 11 + length
-    except (IndexError, StructError):
+    except StructError:
         return None
-    if at != len(wire) or not plain or ttl_s > MAX_TTL:
+    if at != len(wire):
         return None
     full = Body(wire[question_end:end], count, 0, offsets)
     if plain == count:
