@@ -209,13 +209,12 @@ class Forwarder:
         self.stats.misses += 1
         if now >= self._outlook.look_at:
             self._outlook.look()
-        stale = self.cache.stale(older, now) if older else None
-        if stale is not None and stale.retry_at > now:
-            reply.give_stale(stale)
-            return
-        if stale is not None:
+        if older and (stale := self.cache.stale(older, now)) is not None:
             reply.stale = stale
-            reply.timer = self._loop.call_later(STALE_AFTER_S, reply.give_stale, stale)
+            if stale.retry_at > now:
+                reply.give(_LATE, now)
+                return
+            reply.timer = self._loop.call_later(STALE_AFTER_S, reply.give, _LATE, now)
         self._fetch(query, key, group, reply.give)
 
     def _decide(self, query: Query, key: bytes, now: float) -> tuple[Entry | None, Asked]:
@@ -361,24 +360,18 @@ class _Reply:
         self.timer: asyncio.TimerHandle | None = None
 
     def give(self, entry: Entry, now: float) -> None:
-        """Reply with ``entry``, or with the stale answer that is better than a failure."""
-        if self.timer is not None:
-            self.timer.cancel()
-        if self.stale is not None and entry.is_failure:
-            self.give_stale(self.stale)
-        else:
-            self._send(entry.reply(self._query, now))
-
-    def give_stale(self, stale: Entry) -> None:
-        """Reply with an answer past its time (RFC 8767 §5)."""
-        if self._deliver is not None:
-            self._forwarder.stats.stale += 1
-            self._send(stale.stale_reply(self._query))
-
-    def _send(self, octets: bytes) -> None:
-        deliver, self._deliver = self._deliver, None
+        """Reply with ``entry``, or with the stale answer that is better than a failure (RFC 8767 §5)."""
+        deliver = self._deliver
         if deliver is None:
             return
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.stale is None or not entry.is_failure:
+            octets = entry.reply(self._query, now)
+        else:
+            octets = self.stale.stale_reply(self._query)
+            self._forwarder.stats.stale += 1
+        self._deliver = None
         limit = MAX_MESSAGE if self._stream else self._query.limit
         try:
             deliver(octets if len(octets) <= limit else shorten(octets, limit))
@@ -410,6 +403,9 @@ def _ede(code: int, text: str) -> bytes:
 
 def _failure(code: int, text: str) -> Entry:
     return Entry(RCode.SERVFAIL, ttl_s=FAILURE_TTL_S, options=_ede(code, text), is_failure=True)
+
+
+_LATE = _failure(EDE.NO_REACHABLE_AUTHORITY, "the upstream takes too long")  # for who holds something stale
 
 
 def _refused(code: int, text: str) -> Entry:

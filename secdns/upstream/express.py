@@ -117,7 +117,9 @@ class Express(Generic[T]):
         if value.is_failure:
             self._failed(refused(first, response, value))
         else:
-            self.finish(value, None)
+            done = self._done
+            self.stop()
+            done(value, None)
 
     def set_exception(self, error: TransportError) -> None:
         self._cancel = None
