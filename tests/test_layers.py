@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("surroundings",),
     ("controls",),
     ("daemon", "testing", "tray"),
+    ("serving",),
     ("cli",),
     ("__main__",),
 )

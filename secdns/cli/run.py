@@ -34,7 +34,7 @@ def run(config_file: str | None, port: int | None, listen: tuple[str, ...]) -> i
     again. Ports below 1024 need root or a service manager; to try it as yourself:
     secdns run --port 5300
     """
-    from secdns import daemon
+    from secdns import serving
 
     def reread() -> "Config":
         try:
@@ -43,7 +43,7 @@ def run(config_file: str | None, port: int | None, listen: tuple[str, ...]) -> i
             raise ConfigError(failure.message) from failure
 
     check = [*paths.program(), "check"]
-    return daemon.run(settings(config_file, port, listen), reread=reread, check=check)
+    return serving.run(settings(config_file, port, listen), reread=reread, check=check)
 
 
 def settings(config_file: str | None, port: int | None, listen: Sequence[str]) -> "Config":

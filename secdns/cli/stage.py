@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable
 
-from secdns import config, daemon, endpoint
+from secdns import config, daemon, endpoint, serving
 from secdns.cache import Missed
 from secdns.cli import answer as answers
 from secdns.cli import asking, terminal
@@ -125,7 +125,7 @@ async def play(port: int, *, once: bool) -> int:
         watched = Watched(running.forwarder, upstream, running.stats)
         running.udp.responder = running.tcp.responder = watched
         if not once:
-            await daemon.serve(running, ready=_introduce)
+            await serving.serve(running, ready=_introduce)
             return Exit.OK
         running.listen()
         try:

@@ -145,7 +145,7 @@ def test_reload_is_refused_when_the_file_no_longer_allows_the_command_line(
             reread()
         return 0
 
-    monkeypatch.setattr("secdns.daemon.run", run)
+    monkeypatch.setattr("secdns.serving.run", run)
     assert main(["run", "--listen", "192.0.2.1"]) == 0
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from secdns.config import Config, load, parse
-from secdns.daemon import DRAIN_S, FAREWELL_S, Daemon, read_hosts, serve
+from secdns.daemon import DRAIN_S, FAREWELL_S, Daemon, read_hosts
 from secdns.dns.message import Message
 from secdns.errors import ListenError
 from secdns.forwarder import PATIENCE_S
 from secdns.iana import EDE, RCode
+from secdns.serving import serve
 from secdns.testing import FakeUpstream
 from tests.cache.answers import query
 from tests.forwarder.stage import route, table, told

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from secdns.config import load
-from secdns.daemon import Daemon, serve
+from secdns.daemon import Daemon
+from secdns.serving import serve
 from secdns.systemd import ServiceManager, take_sockets
 from tests.loop import Warp, turns
 
