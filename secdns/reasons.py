@@ -180,7 +180,7 @@ def when_vpn(vpn: str, rest: Told) -> Told:
     """Say that a VPN wants every name; ``rest`` is how things are besides."""
     return Told(
         f"the VPN {clean(vpn)} wants to be asked for every name, and the system may ask it as well; "
-        f"of those that come here {rest.sentence}",
+        f"here {rest.sentence}",
         "to let it have DNS for as long as it is up: `secdns system off`",
     )
 

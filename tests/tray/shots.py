@@ -8,9 +8,12 @@ import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from secdns.control.schema import Checked, Pause, Status, to_json
+from secdns import reasons
+from secdns.control.schema import Checked, Pause, Portal, Status, to_json
 from secdns.errors import ControlError
+from secdns.reasons import Told
 from secdns.states import State
 from secdns.tray.icons import pixmap
 from secdns.tray.menu import Kind, build
@@ -21,6 +24,13 @@ from tests.tray.fakes import CLOCK, FOUND, OFF, REFUSED, TAKEN, FakeDaemon, stat
 from tests.tray.screen import HEIGHT, Screen, screen
 from tests.tray.session import session
 
+
+def told(state: State, words: Told, **given: Any) -> Status:
+    """Give a status that says what the daemon would."""
+    return status(state, sentence=words.sentence, remedy=words.remedy, **given)
+
+
+PORTAL = Portal("http://login.hotel.example/", None, None, (), 0)
 STATES: dict[str, Status] = {
     "secure": status(),
     "checking": status(State.CHECKING, sentence="nothing was asked on this network yet; quad9 will be"),
@@ -34,6 +44,13 @@ STATES: dict[str, Status] = {
         State.BLOCKED,
         sentence="no upstream answers: quad9 cannot be reached from this network",
         remedy="look whether this machine is on a network, and whether that has a sign-in page",
+    ),
+    "sign-in": told(State.SIGN_IN, reasons.when_signed_out("login.hotel.example"), portal=PORTAL),
+    "vpn": told(State.VPN, reasons.when_vpn("tun0", reasons.when_secure("quad9", "DoH (HTTP/2)", True))),
+    "signing-in": told(
+        State.SIGN_IN,
+        reasons.when_signing_in("4 min", ("192.168.1.1",), 12),
+        portal=replace(PORTAL, until=2e9, left_s=231.0, resolvers=("192.168.1.1",), plain=12),
     ),
     "offline": status(
         State.OFFLINE,
