@@ -47,6 +47,10 @@ _FORGET = Run(("resolvectl", "flush-caches"), required=False)
 
 _READ_ANEW = (_ALLOW, _TELL, _FORGET)
 
+# A reload adds a domain and forgets none whose file is gone: 257 of Debian 13 keeps "~." without a server.
+_RESTART = Run(("systemctl", "try-restart", "systemd-resolved.service"))
+_BEGIN_ANEW = (_ALLOW, _RESTART, _FORGET)
+
 # The interface of a global server: none, or for a loopback address the loopback interface.
 _GLOBAL = (0, 1)
 
@@ -67,7 +71,7 @@ def plan(machine: Machine, settings: DNSSettings) -> Plan:
     drop_in = Write(DROP_IN, _DROP_IN.format(marker=MARKER, servers=servers))
     return Plan(
         (drop_in, *_READ_ANEW),
-        undo=_READ_ANEW,
+        undo=_BEGIN_ANEW,
         check=lambda machine: _check(machine, settings),
     )
 

@@ -20,7 +20,8 @@ OURS = {"/run/secdns-system", "/var/lib/secdns-system"}
 class World:
     """One machine below ``root``, with the programs it has: a name and what it does.
 
-    ``loaded`` is what systemd-resolved has read; it stays when our process dies, like the files.
+    ``loaded`` and ``domains`` are what systemd-resolved has read; they stay when our process dies, like
+    the files.
     ``takes_all`` is an administrator who sends every name to its global servers.
     """
 
@@ -29,6 +30,7 @@ class World:
         self.commands: list[tuple[str, ...]] = []
         self.programs: dict[str, Callable[[Sequence[str], str], Ran]] = {}
         self.loaded: list[str] = []
+        self.domains: list[str] = []
         self.takes_all = False
         self.interfaces: dict[str, str] = {}
         for directory in ("run", "var/lib"):
@@ -61,7 +63,11 @@ class World:
 
     def state(self) -> dict[str, object]:
         """Give all that a person could see of it, but for what secdns remembers in places of its own."""
-        found: dict[str, object] = {"loaded": list(self.loaded), "interfaces": dict(self.interfaces)}
+        found: dict[str, object] = {
+            "loaded": list(self.loaded),
+            "domains": list(self.domains),
+            "interfaces": dict(self.interfaces),
+        }
         for directory, names, files in os.walk(self.root):
             path = "/" + os.path.relpath(directory, self.root)
             if path in OURS:
@@ -120,7 +126,7 @@ def with_resolved(world: World, version: int = 252, mode: str = "stub") -> None:
         if argv[-1] == "ResolvConfMode":
             return data(mode)
         if argv[-1] == "Domains":
-            return data([[0, ".", True]] if world.takes_all or (world.loaded and not delegate()) else [])
+            return data([[0, ".", True]] if world.takes_all or world.domains else [])
         return data([*(global_server(host) for host in world.loaded), *link])
 
     def delegate() -> str | None:
@@ -132,9 +138,16 @@ def with_resolved(world: World, version: int = 252, mode: str = "stub") -> None:
             return Ran(0, f"systemd {version} ({version}.1-1)\n+PAM +AUDIT\n")
         if argv[1:] == ("reset-failed", "systemd-resolved.service"):
             return Ran(0)
-        assert list(argv[1:]) == ["try-reload-or-restart", "systemd-resolved.service"]
+        assert argv[1:] in (
+            ("try-reload-or-restart", "systemd-resolved.service"),
+            ("try-restart", "systemd-resolved.service"),
+        )
         world.loaded.clear()
+        if argv[1] == "try-restart" or version < 256:  # a reload keeps them, as seen in 257
+            world.domains.clear()
         drop_in = world.text("/run/systemd/resolved.conf.d/zz-secdns.conf")
+        if "Domains=~." in (drop_in or ""):
+            world.domains[:] = ["~."]
         for line in (delegate() or drop_in or "").splitlines():
             if line.startswith("DNS="):
                 # the property has no ports
@@ -258,6 +271,7 @@ MACHINES: dict[str, tuple[Callable[[World], None], tuple[str, ...]]] = {
     "plain link": (plain_link, ("resolv_file",)),
     "no file": (absent, ("resolv_file",)),
     "resolved 252": (resolved_stub, ("resolved",)),
+    "resolved 257": (lambda world: resolved_stub(world, 257), ("resolved",)),
     "resolved 262": (lambda world: resolved_stub(world, 262), ("resolved",)),
     "resolved beside a file": (resolved_foreign, ("resolved", "resolv_file")),
     "resolved beside NetworkManager": (resolved_with_network_manager, ("resolved", "networkmanager")),

@@ -155,5 +155,6 @@ def test_reboot_undoes_what_lies_in_run_need2(tmp_path: Path) -> None:
         (world.root / path.lstrip("/")).unlink()
     (world.root / "run/systemd/resolved.conf.d").rmdir()
     world.loaded.clear()
+    world.domains.clear()
     assert switch.turn_off(world.machine()) is None
     assert world.state() == before
