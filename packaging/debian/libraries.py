@@ -12,6 +12,7 @@ import hashlib
 import re
 import subprocess
 import sys
+import tempfile
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -115,23 +116,23 @@ def wheel(library: metadata.Distribution, minor: int) -> Path:
     name = re.sub(r"[-_.]+", "_", library.metadata["Name"])
     pattern = f"{name}-{library.version}-cp3{minor}-cp3{minor}-*.whl"
     if not any(WHEELS.glob(pattern)):
-        platforms = {f"--platform={tag.split('-')[2]}" for tag in tags(library)}
-        argv = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        argv += ["--no-deps", "--only-binary=:all:", "--implementation=cp"]
-        argv += [
-            f"--python-version=3.{minor}",
-            f"--abi=cp3{minor}",
-            *sorted(platforms),
-            f"--dest={WHEELS}",
-            f"{name}=={library.version}",
-        ]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603  our own pip
-        if done.returncode != 0:
-            fail(
-                f"no {name} {library.version} for Python 3.{minor}: {' '.join(done.stderr.split())}",
-                "check the network",
-            )
+        WHEELS.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=WHEELS) as place:  # nothing is there that is not whole
+            _download(f"{name}=={library.version}", minor, tags(library), place)
+            for path in Path(place).iterdir():
+                path.rename(WHEELS / path.name)
     return next(WHEELS.glob(pattern))
+
+
+def _download(what: str, minor: int, fits: list[str], to: str) -> None:
+    argv = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    argv += ["--only-binary=:all:", "--implementation=cp", f"--python-version=3.{minor}"]
+    argv += [f"--abi=cp3{minor}", *sorted({f"--platform={tag.split('-')[2]}" for tag in fits})]
+    done = subprocess.run(  # noqa: S603  our own pip
+        [*argv, f"--dest={to}", what], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        fail(f"no {what} for Python 3.{minor}: {' '.join(done.stderr.split())}", "check the network")
 
 
 def _copy_compiled(archive: Path, stems: set[str], to: Path) -> None:
