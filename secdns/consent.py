@@ -25,7 +25,11 @@ _LOG = logging.getLogger(__name__)
 
 
 class Consent:
-    """Belongs to the event loop. ``reroute`` builds the routing anew; ``count`` is told of each question."""
+    """Belongs to the event loop.
+
+    ``reroute`` builds the routing anew; ``count`` is told of each question, and ``counted`` gives how many
+    went out in plain altogether, connectivity checks included.
+    """
 
     def __init__(
         self,
@@ -35,12 +39,14 @@ class Consent:
         resolvers: Callable[[], tuple[Endpoint, ...]],
         reroute: Callable[[], None],
         count: Callable[[], None],
+        counted: Callable[[], int],
     ) -> None:
         self._groups = groups
         self._resolvers = resolvers
         self._reroute = reroute
-        self._tell = count
-        self._plain = 0
+        self._count = count
+        self._counted = counted
+        self._before = 0  # had gone out when it was given
         self._period = Period(clock, self._on_time)
 
     @property
@@ -56,7 +62,7 @@ class Consent:
         """
         resolvers = known(self._resolvers())
         if not self._period.is_on():
-            self._plain = 0
+            self._before = self._counted()
         self._period.begin(CONSENT_S)
         self._take(resolvers)
         self._reroute()
@@ -75,16 +81,16 @@ class Consent:
             return False
         self._period.end()
         self._groups.detour = None
-        _LOG.info("no questions go in plain any more (%s); %d did", why, self._plain)
+        _LOG.info("no questions go in plain any more (%s); %d did", why, self._plain())
         return True
 
     def info(self, url: str | None, wall: float) -> Portal:
         """Give what a person is to know; ``url`` is what was learnt, ``wall`` is now, since 1970."""
         plain, left_s = self._groups.detour, self._period.left_s
         if not self._period.has_begun or plain is None or left_s <= 0:
-            return Portal(url or NOWHERE, None, None, (), self._plain)
+            return Portal(url or NOWHERE, None, None, (), 0)
         hosts = tuple(end.host for end in plain.resolvers)
-        return Portal(url or NOWHERE, round(wall + left_s, 3), round(left_s, 3), hosts, self._plain)
+        return Portal(url or NOWHERE, round(wall + left_s, 3), round(left_s, 3), hosts, self._plain())
 
     def close(self) -> None:
         """Set no timer off any more."""
@@ -100,11 +106,10 @@ class Consent:
             count=self._count,
         )
 
-    def _count(self) -> None:
-        self._plain += 1
-        self._tell()
+    def _plain(self) -> int:
+        return self._counted() - self._before
 
     def _on_time(self) -> None:
         self._groups.detour = None
-        _LOG.warning("no questions go in plain any more: the time to sign in is over; %d did", self._plain)
+        _LOG.warning("no questions go in plain any more: the time to sign in is over; %d did", self._plain())
         self._reroute()

@@ -37,9 +37,10 @@ from secdns.upstream import UpstreamGroup
 
 MOST_TTL_S: Final = 5  # of a connectivity check: what it says may be wrong a moment later (need 5)
 LINKS_S: Final = 0.5  # for the resolvers of a new network, where the system is slow to tell them
-MAX_CHECKS: Final = 3  # before somebody is told that the network does not hold still
+MAX_CHECKS: Final = 2  # before somebody is told that the network does not hold still
 WORDS: Final = "a connectivity check: the network's own resolver said this, unencrypted"
 
+_DOUBTS: Final = frozenset({Event.LEFT, Event.JOINED, Event.FAILED, Event.UNREACHABLE})
 _LOG = logging.getLogger(__name__)
 
 
@@ -78,7 +79,12 @@ class Surroundings:
         self.vpn = ""  # the link of a VPN that wants every name
         self.page: Page | None = None
         self.consent = Consent(
-            groups, clocks.boot, resolvers=self._own, reroute=program.reroute, count=self.count
+            groups,
+            clocks.boot,
+            resolvers=self._own,
+            reroute=program.reroute,
+            count=self.count,
+            counted=lambda: self.plain,
         )
         self._program = program
         self._groups = groups
@@ -88,6 +94,7 @@ class Surroundings:
         self._has_links = asyncio.Event()
         self._look = look
         self._default: UpstreamGroup | None = None  # what the situation is about, None before the start
+        self._doubted_at = 0.0  # what upstreams answered before counts no more; the event loop's seconds
         self._is_doubtful = False  # the situation is to be found out anew when the routing is built
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -120,8 +127,8 @@ class Surroundings:
 
     def network_changed(self) -> None:
         """Begin anew: it is another network, or there is none."""
-        self.plain = 0
         self._begin_anew()
+        self.plain = 0
 
     def forget_links(self) -> None:
         """Ask no resolver of the network before; call it before ``network_changed``."""
@@ -164,13 +171,14 @@ class Surroundings:
 
     def landed(self, is_answer: bool) -> None:
         """Take note of what came of a question; called for each that an upstream had to be asked."""
-        if is_answer and self.situation.upstreams == "well":
+        is_well = self.situation.upstreams == "well"
+        if is_answer and is_well:
             return
-        match health_of_all(self._groups.default.members):
-            case "well":
-                self.feed(Event.ANSWERED)
-            case "failing":
-                self.feed(Event.FAILED)
+        members = self._groups.default.members
+        if not is_well and any(member.answered_at > self._doubted_at for member in members):
+            self.feed(Event.ANSWERED)  # whoever was forgiven meanwhile has proved nothing by that
+        elif not is_answer and health_of_all(members) == "failing":
+            self.feed(Event.FAILED)
 
     def count(self) -> None:
         """Take note of a question that went out in plain."""
@@ -182,6 +190,8 @@ class Surroundings:
     def feed(self, event: Event) -> None:
         """Go over to what follows from ``event``."""
         before = self.situation.state
+        if event in _DOUBTS:
+            self._doubted_at = asyncio.get_running_loop().time()
         self.situation, acts = self.situation.after(event)
         is_other = False
         if Act.FORGET in acts:

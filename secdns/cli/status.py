@@ -50,6 +50,10 @@ def _rows(got: "Status") -> Iterator[tuple[str, str]]:
         f"{counters.hits} from the cache, {counters.local} made here, {counters.misses} by asking"
         + (f", {counters.stale} of them past their time" if counters.stale else ""),
     )
+    if counters.plain:
+        yield "in plain", f"{counters.plain} questions, to sign in, to check the network or during a pause"
+    if got.portal is not None:
+        yield "sign-in page", got.portal.url
     megabytes = got.cache.octets / (1 << 20), got.cache.limit_octets / (1 << 20)
     yield "cache", f"{got.cache.entries} answers, {megabytes[0]:.1f} of {megabytes[1]:g} MB"
     if got.problem is not None:

@@ -395,6 +395,26 @@ async def test_questions_under_way_are_told_when_a_page_is_found(up: FakeUpstrea
         assert asyncio.get_running_loop().time() - began < 3.5, "patience is 4.4 s"
 
 
+async def test_upstream_that_was_forgiven_has_not_answered(
+    up: FakeUpstream, plain: FakeUpstream, hotel: Hotel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    up.faults.drop_connections = False
+    async with hotel() as stage:
+        await until(stage, State.SECURE)
+        assert await answer(stage, OTHER) == "192.0.2.2"
+        monkeypatch.setattr(state, "CHECK_PORTAL_S", 60.0)
+        monkeypatch.setattr("secdns.surroundings.CHECK_CONSENT_S", 60.0)
+        up.faults.drop_connections, up.faults.close_mid = True, "rst"  # the time that was paid for is over
+        assert await answer(stage, "h2.example.test") == RCode.SERVFAIL
+        await until(stage, State.SIGN_IN)
+        await stage.api(stage.client.portal)
+        stage.daemon._network_changed(Change(""))  # nobody had asked for a while
+        assert await answer(stage, "h3.example.test") == HERE
+        assert await answer(stage, CHECK) == HERE
+        status = await stage.api(stage.client.status)
+        assert (status.state, status.portal and status.portal.plain) == (State.SIGN_IN, 2)
+
+
 async def test_portal_is_for_those_who_may_change_things_and_takes_no_keys(hotel: Hotel) -> None:
     async with hotel() as stage:
         await until(stage, State.SIGN_IN)
