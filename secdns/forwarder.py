@@ -131,6 +131,7 @@ class Forwarder:
         outlook: Outlook | None = None,
     ) -> None:
         self.cache = cache
+        self.cached = cache.reply  # the listener's first question, with no call between
         self.routing = routing
         self.stats = stats or Stats()
         self.troubles = Troubles()
@@ -141,10 +142,6 @@ class Forwarder:
         self.hold = Hold(self._outlook, clock, self._tell_that_it_is_gone)
         self._settled_at = 0.0  # the cache's seconds
         self.landed: Callable[[bool], object] = bool
-
-    def cached(self, query: bytes, now: float) -> bytes | Missed | None:
-        """Give the reply to a plain query whose answer is held and fresh; see ``Cache.reply``."""
-        return self.cache.reply(query, now)
 
     async def answer(self, query: bytes, *, stream: bool) -> bytes | None:
         """Give the reply to any octets, or None for silence; see ``submit``."""
