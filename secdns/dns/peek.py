@@ -26,6 +26,8 @@ _PLAIN_HEADS = {  # flags and counts of a plain query -> RD, AD, CD, and whether
     for cd in (0, 1)
     for opt in (0, 1)
 }
+# What to add to the offset of a label's length to get to the next; too much for what is no length.
+_STEPS = (0, *range(2, 65), *[MAX_MESSAGE] * 192)
 _IN = b"\0\1"
 _OPT_SIZE = 11  # octets of an OPT record without options
 _MAX_PLAIN = HEADER_SIZE + MAX_NAME + 4 + _OPT_SIZE
@@ -71,10 +73,8 @@ def read_query(wire: bytes) -> Query | None:
     rd, ad, cd, edns = head
     at = HEADER_SIZE
     try:
-        while size := wire[at]:
-            if size > 63:
-                return None
-            at += size + 1
+        while step := _STEPS[wire[at]]:
+            at += step
     except IndexError:
         return None
     end = at + 5

@@ -104,9 +104,10 @@ class DoTConnection(Connection):
         if len(outstanding) >= MAX_OUTSTANDING:
             self._refuse_or_retire()
             return False
-        number = self._id = (self._id + self._step) & 0xFFFF
+        number = (self._id + self._step) & 0xFFFF
         while number in outstanding:
-            number = self._id = (number + self._step) & 0xFFFF
+            number = (number + self._step) & 0xFFFF
+        self._id = number
         outstanding[number] = (waiter, deadline, query)
         if not self.asked:
             self._asks_keepalive = number

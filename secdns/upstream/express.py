@@ -57,12 +57,11 @@ class Express(Generic[T]):
         self._is_over = False
         self.due = 0.0
 
-    def begin(self) -> bool:
+    def begin(self, first: Upstream) -> bool:
         """Hand the query to the first upstream if it is connected; tell whether that was so."""
-        first = self._members[0]
-        query = first.query(self._question, self._cd)
-        self._cancel = first.transport.begin(query, self._deadline, self)
-        return self._cancel is not None
+        cancel = first.transport.begin(first.query(self._question, self._cd), self._deadline, self)
+        self._cancel = cancel
+        return cancel is not None
 
     def wait(self, queue: Queue, patience_s: float) -> None:
         """Be hedged after ``patience_s`` seconds."""

@@ -82,7 +82,7 @@ class UpstreamGroup:
         express = Express(self, self._loop, members, question, cd, now, deadline, read, done)
         if not members:
             express.finish(None, exhausted(self._last_reasons))
-        elif not express.begin():
+        elif not express.begin(members[0]):
             express.fall_back(members)
         elif len(members) > 1:
             first = members[0]
