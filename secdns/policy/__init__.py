@@ -148,7 +148,7 @@ class QueryPolicies:
             (name[self._end_at :] in self._ends and self._is_below(name))
             or name in self._names
             or rrtype in self._rrtypes
-            or (self._single_labels and _is_single(name))
+            or (self._single_labels and len(name) == name[0] + 2)
             or self._otherwise is not None
         )
 
