@@ -41,6 +41,7 @@ class UDPServer:
         self._loop = asyncio.get_running_loop()
         self._sockets: list[socket.socket] = []
         self._in_flight = 0
+        self._unsent: list[tuple[socket.socket, bytes, _Address]] = []
         self._drained: asyncio.Event | None = None
 
     @property
@@ -108,14 +109,29 @@ class UDPServer:
         self.responder.submit(query, stream=False, deliver=deliver, asked=asked)
 
     def _deliver(self, sock: socket.socket, address: _Address, reply: bytes | None) -> None:
+        """Take one reply; while others are in flight it waits for those that come in the same turn.
+
+        A client that waits for many is woken once for all of them, not once for each, and it is we who
+        pay for its wake-ups.
+        """
         self._in_flight -= 1
+        unsent = self._unsent
         if reply is not None:
+            if not unsent and self._in_flight:
+                self._loop.call_soon(self._flush)
+            unsent.append((sock, reply, address))
+        if not self._in_flight:
+            self._flush()
+            if self._drained is not None:
+                self._drained.set()
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for sock, reply, address in unsent:
             try:
                 sock.sendto(reply, address)
             except OSError as error:
                 _LOG.debug("udp: %s", error)
-        if self._drained is not None and not self._in_flight:
-            self._drained.set()
 
     async def drain(self, deadline: float) -> None:
         """Stop reading, let what is in flight be answered until ``deadline``, and close everything.
@@ -129,6 +145,7 @@ class UDPServer:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
                     await self._drained.wait()
+            self._flush()
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()

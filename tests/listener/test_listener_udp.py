@@ -169,6 +169,23 @@ async def test_same_id_from_many_clients_gets_each_its_own_answer_1035_4(
         assert client.received() == []
 
 
+async def test_reply_waits_for_others_of_its_turn_and_for_nothing_later(
+    server: UDPServer, responder: Played, join: Join
+) -> None:
+    client = join()
+    wires = [message(b"%d" % number, number) for number in range(4)]
+    client.send(*wires)
+    await wait_until(lambda: len(responder.waiting) == 4)
+    responder.answer()
+    responder.answer()
+    assert client.received() == []
+    assert [await client.receive() for _ in range(2)] == [reply_to(wire) for wire in wires[:2]]
+    assert server.in_flight == 2
+    responder.answer()
+    responder.answer()
+    assert client.received() == [reply_to(wire) for wire in wires[2:]]  # there is nothing left to wait for
+
+
 async def test_drop_is_silence_T7(server: UDPServer, responder: Played, join: Join) -> None:
     client = join()
     client.send(message(b"drop"), message(b"hit", 2))
