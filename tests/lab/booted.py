@@ -82,6 +82,10 @@ class Guest:
         assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}{done.stdout}\n{self.journal()}"
         return done.stdout
 
+    def root(self) -> Path:
+        """Give the guest's files as they are to be found from here."""
+        return Path(f"/proc/{self._leader}/root")
+
     def journal(self, *argv: str) -> str:
         """Give the end of the guest's journal."""
         return self.run("journalctl", "--no-pager", "--lines=60", *argv).stdout
@@ -164,18 +168,18 @@ def _children(pid: int) -> list[int]:
 
 
 @contextmanager
-def booted(layer: Path, *, bind: dict[Path, str] | None = None) -> Iterator[Guest]:
+def booted(layer: Path, *, bind: dict[Path, str] | None = None, tree: Path | None = None) -> Iterator[Guest]:
     """Boot a machine and have it off at the end, whatever happens in between.
 
     ``layer`` is a folder with what is added to the tree or hides it, owned by root. ``bind`` are
-    folders of this machine that can be read there under another path.
+    folders of this machine that can be read there under another path. ``tree`` is another one than usual.
 
     Raises:
         MissingProgram: systemd-nspawn is not installed.
         NoTree: it takes root, a tree, and rights that this machine may not give.
     """
     nspawn = find("systemd-nspawn")
-    tree = debian_tree(SUITE, PACKAGES)
+    tree = tree or debian_tree(SUITE, PACKAGES)
     name = f"secdns-lab-{os.getpid()}-{next(_numbers)}"
     place = layer.parent / name
     place.mkdir()

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import programs, tree
-from tests.lab.tree import NoTree, debian_tree, inside
+from tests.lab.tree import NoTree, debian_tree, grown, inside
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs: root, as the trees do")
 
@@ -97,6 +97,23 @@ def test_what_a_killed_run_left_is_cleared_away(stand_in: Stand, tmp_path: Path)
     (left / "bin").mkdir(parents=True)
     debian_tree("suite", ["a"])
     assert not left.exists()
+
+
+def test_tree_grows_whole_or_not_at_all_and_is_left_alone_itself(
+    stand_in: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(WHOLE)
+    small = debian_tree("suite", ["a"])
+    before = sorted(small.rglob("*"))
+    with pytest.raises(NoTree, match=r"a tree with b: apt-get failed: .*/proc"):
+        grown(small, ["b"])  # nothing is in there to work with
+    monkeypatch.setattr(tree, "_failed", {})
+    monkeypatch.setattr(tree, "_GROW", 'mkdir "$0/$1"')
+    large = grown(small, ["b"])
+    assert grown(small, ["b"]) == large
+    assert sorted(path.name for path in large.iterdir()) == ["b", "bin"]
+    assert sorted(small.rglob("*")) == before
+    assert not list(large.parent.glob("*.part-*"))
 
 
 def test_files_are_under_the_same_path_inside_and_its_mounts_go_with_it(tmp_path: Path) -> None:

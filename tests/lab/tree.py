@@ -73,6 +73,59 @@ def debian_tree(suite: str, packages: Sequence[str]) -> Path:
     return tree
 
 
+def grown(tree: Path, packages: Sequence[str]) -> Path:
+    """Give the path of a tree with these packages besides, which apt adds to a copy of ``tree``.
+
+    That is for many packages: debootstrap cannot put a desktop's in order, and apt knows how.
+
+    Raises:
+        NoTree: it takes a mirror, and less than ``TIMEOUT_S``.
+    """
+    name = f"{tree.name.partition('-')[0]}-and-{'+'.join(sorted(packages))}"
+    larger = tree.with_name(name)
+    if larger.is_dir():
+        return larger
+    if larger in _failed:
+        raise NoTree(_failed[larger])
+    deadline = time.monotonic() + TIMEOUT_S
+    try:
+        with larger.with_name(f"{name}.lock").open("w") as file:
+            _lock(file, deadline)
+            if not larger.is_dir():
+                with _scratch(larger) as scratch:
+                    scratch.rmdir()
+                    subprocess.run(["cp", "-a", "--reflink=auto", str(tree), str(scratch)], check=True)
+                    _run_apart("apt-get", ["sh", "-c", _GROW, str(scratch), *packages], deadline)
+                    scratch.rename(larger)
+    except (NoTree, OSError, subprocess.SubprocessError) as problem:
+        _failed[larger] = f"a tree with {packages[0]}: {problem}"
+        raise NoTree(_failed[larger]) from problem
+    return larger
+
+
+# In a mount namespace; what the tree has of its own in these places is back at the end.
+_GROW = """
+set -e
+mount -t proc proc "$0/proc"
+mount -t tmpfs -o mode=755 devices "$0/dev"
+for node in null:3 zero:5 full:7 random:8 urandom:9; do
+  mknod -m 666 "$0/dev/${node%:*}" c 1 "${node#*:}"
+done
+ln -s /proc/self/fd "$0/dev/fd"
+mount -t tmpfs -o mode=755 run "$0/run"
+mkdir -p "$0/run/systemd/resolve"
+cp /etc/resolv.conf "$0/run/systemd/resolve/stub-resolv.conf"
+printf '#!/bin/sh\nexit 101\n' > "$0/usr/sbin/policy-rc.d"
+chmod 755 "$0/usr/sbin/policy-rc.d"
+export DEBIAN_FRONTEND=noninteractive
+chroot "$0" apt-get -qq update
+chroot "$0" apt-get -qq -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io install --yes \
+  --no-install-recommends "$@"
+chroot "$0" apt-get clean
+rm -r "$0/usr/sbin/policy-rc.d" "$0"/var/lib/apt/lists/*
+"""
+
+
 def inside(tree: Path) -> tuple[str, ...]:
     """Give what comes before a command to run it in the tree; it execs, so the pid is the command's own.
 
@@ -99,32 +152,35 @@ def _lock(file: TextIO, deadline: float) -> None:
 def _make(program: str, suite: str, packages: Sequence[str], tree: Path, deadline: float) -> None:
     mirror = _mirror()
     with _scratch(tree) as scratch:
-        left_s = max(1, round(deadline - time.monotonic()))
-        argv = [
-            find("unshare"),
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-        ]  # all of it ends with its first
-        argv += ["timeout", "--signal=KILL", str(left_s), program, "--variant=minbase"]
-        argv += [f"--include={','.join(packages)}", suite, str(scratch), mirror]
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, **_proxies()},
-            check=False,
-        )
-        if done.returncode == 128 + signal.SIGKILL:
-            raise NoTree(f"debootstrap took over {TIMEOUT_S:.0f} s")
-        if done.returncode != 0:
-            raise NoTree(f"debootstrap failed: {' / '.join(done.stdout.splitlines()[-3:])}")
+        include = f"--include={','.join(packages)}"
+        argv = [program, "--variant=minbase", include, suite, str(scratch), mirror]
+        _run_apart("debootstrap", argv, deadline)
         shutil.rmtree(scratch / "var/cache/apt/archives", ignore_errors=True)  # the packages: 60 MB
         scratch.chmod(0o755)
         scratch.rename(tree)
+
+
+def _run_apart(title: str, argv: Sequence[str], deadline: float) -> None:
+    """Run what makes a tree until ``deadline``; all of it ends with its first process.
+
+    Raises:
+        NoTree: it failed, or took too long.
+    """
+    left_s = max(1, round(deadline - time.monotonic()))
+    apart = [find("unshare"), "--mount", "--pid", "--fork", "--kill-child"]
+    done = subprocess.run(
+        [*apart, "timeout", "--signal=KILL", str(left_s), *argv],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **_proxies()},
+        check=False,
+    )
+    if done.returncode == 128 + signal.SIGKILL:
+        raise NoTree(f"{title} took over {TIMEOUT_S:.0f} s")
+    if done.returncode != 0:
+        raise NoTree(f"{title} failed: {' / '.join(done.stdout.splitlines()[-3:])}")
 
 
 @contextmanager
