@@ -33,6 +33,8 @@ PACKAGES = (
     "systemd-resolved",
     "systemd-sysv",
 )
+DESKTOP = ("gnome-shell", "gnome-shell-extension-appindicator", "xdotool", "xvfb")
+"""What the tree grows by for the tests of the tray."""
 BOOT_S = 60.0
 """How long a boot may take: 1 s on an idle machine."""
 OFF_S = 30.0

@@ -6,16 +6,21 @@ told by the tests that need it.
 
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Final
 
 from tests.lab import booted
 from tests.lab.programs import MissingProgram
-from tests.lab.tree import DEBIAN_13, NoTree, debian_tree
+from tests.lab.tree import DEBIAN_13, NoTree, debian_tree, grown
 
-TREES: Final = ((booted.SUITE, booted.PACKAGES), DEBIAN_13)
-"""Release and packages of each, in the order in which they are needed."""
+TREES: Final[tuple[Callable[[], object], ...]] = (
+    lambda: debian_tree(booted.SUITE, booted.PACKAGES),
+    lambda: debian_tree(*DEBIAN_13),
+    lambda: grown(debian_tree(booted.SUITE, booted.PACKAGES), booted.DESKTOP),
+)
+"""In the order in which they are needed."""
 
 
 def end(number: int, frame: FrameType | None) -> None:
@@ -24,9 +29,9 @@ def end(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     signal.signal(signal.SIGTERM, end)
-    for suite, packages in TREES:
+    for make in TREES:
         with suppress(MissingProgram, NoTree):
-            debian_tree(suite, packages)
+            make()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from tests.lab.tree import debian_tree, grown
 from tests.tray.fakes import FakeDaemon
 from tests.tray.screen import Screen
 
-PACKAGES: Final = ("gnome-shell", "gnome-shell-extension-appindicator", "xdotool", "xvfb")
 WIDTH: Final = 800
 HEIGHT: Final = 600
 BAR: Final = 30  # pixels high, at the top
@@ -145,7 +144,7 @@ def gnome(folder: Path) -> Iterator[tuple[Gnome, FakeDaemon]]:
     Raises:
         MissingProgram, NoTree: as ``booted.booted`` and ``grown``.
     """
-    tree = grown(debian_tree(booted.SUITE, booted.PACKAGES), PACKAGES)
+    tree = grown(debian_tree(booted.SUITE, booted.PACKAGES), booted.DESKTOP)
     layer = folder / "layer"
     layer.mkdir(mode=0o755)
     bind = add_secdns(layer)
