@@ -4,11 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from secdns.control import metrics
 from secdns.endpoint import Endpoint
+from secdns.osdns.machine import Machine
 from secdns.testing import FakeUpstream
 from tests.control.stage import Stage, running
 from tests.forwarder.stage import table
@@ -58,6 +60,16 @@ async def test_whole_picture_comes_first_then_what_changes(
         up.faults.close_mid = other.faults.close_mid = "rst"
         await stage.ask("h2.example.test")
         assert "h2.example.test." in (await event(reader, "problem"))["problem"]["sentence"]
+
+
+async def test_machine_that_asks_somebody_else_from_now_on_is_told(up: FakeUpstream, tmp_path: Path) -> None:
+    file = tmp_path / "etc/resolv.conf"
+    file.parent.mkdir()
+    machine = partial(Machine, tmp_path)
+    async with running(table(up), tmp_path, machine=machine) as stage, listening(stage) as reader:
+        assert (await event(reader, "status"))["system"]["state"] == "off"  # 127.0.0.1, and another port
+        file.write_text("nameserver 192.0.2.53\n")
+        assert "192.0.2.53" in (await event(reader, "system"))["system"]["sentence"]
 
 
 async def test_end_of_the_daemon_ends_the_stream_at_once(up: FakeUpstream, tmp_path: Path) -> None:

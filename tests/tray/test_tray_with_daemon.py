@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from secdns.endpoint import Endpoint
 from secdns.network import state
 from secdns.network.portal import Page
+from secdns.osdns.machine import Machine
 from secdns.states import State
 from secdns.testing import FakeUpstream
 from secdns.tray import actions, app
@@ -96,6 +98,28 @@ async def test_sign_in_page_is_offered_opened_and_over_when_an_upstream_answers(
             assert opened == ["http://login.hotel.example/"]
             up.faults.drop_connections = False
             await shown.shows("secure")
+        finally:
+            await tray.aclose()
+
+
+async def test_machine_that_is_told_to_ask_and_taken_over_is_seen_within_3_s(
+    bus: str, up: FakeUpstream, tmp_path: Path
+) -> None:
+    file = tmp_path / "etc/resolv.conf"
+    file.parent.mkdir()
+    file.write_text("nameserver 192.0.2.53\n")
+    machine = partial(Machine, tmp_path)
+    async with running(table(up), tmp_path, machine=machine) as stage, panel(bus) as shown:
+        stage.daemon.bound[0] = replace(stage.daemon.bound[0], port=53)  # the one that the file means
+        tray = app.Tray([stage.path], lambda words, hint: None)
+        await tray.open()
+        try:
+            await shown.shows("unused")
+            assert "Turn on: have this machine use secdns…" in await shown.items()
+            for servers, look in (("127.0.0.1", "checking"), ("192.0.2.53", "unused")):
+                async with asyncio.timeout(3):
+                    file.write_text(f"nameserver {servers}\n")
+                    await shown.shows(look)
         finally:
             await tray.aclose()
 
