@@ -19,6 +19,7 @@ from secdns.cache import Cache
 from secdns.checking import Look
 from secdns.checkup import Checkup
 from secdns.config import Config
+from secdns.connectivity_checks import CHECKS
 from secdns.control.peers import rights
 from secdns.control.schema import System
 from secdns.control.server import Server
@@ -190,12 +191,12 @@ class Daemon:
             self._groups.network_changed(is_clock=change.is_clock)
         else:
             self._groups.forgive()
+        if change.is_break and self.learner is not None:
+            self.surroundings.forget_links()
         if change.reason:
             self.cache.forgive()
             self.forwarder.network_changed()
         if change.is_break:
-            if self.learner is not None:
-                self.surroundings.forget_links()
             self.surroundings.network_changed()
         if change.is_break and self.learner is not None:
             self._groups.forget_links()
@@ -216,11 +217,11 @@ class Daemon:
         is_same, self._split = found == self._split, found
         is_hinted = self.learner is not None and self.learner.says_portal
         self.surroundings.follow_links(self._known_links(), is_hinted=is_hinted)
-        if is_same:
-            return
-        self._say(found)
-        self.controls.follow_links()
-        self.reroute()
+        if not is_same:
+            self._say(found)
+            self.controls.follow_links()
+            self.reroute()
+        self.surroundings.settle()
 
     def _say(self, found: Split) -> None:
         """Tell who is asked in plain for what, when that is new, and what was claimed and not given, once."""
@@ -253,6 +254,10 @@ class Daemon:
     def refuse(self, words: str) -> None:
         """Give up the questions that are being asked of the upstreams by default, and say why."""
         self.forwarder.refuse(words)
+
+    def reconsider(self) -> None:
+        """Ask the resolvers of this network for what is theirs, also where another is being asked."""
+        self.forwarder.reconsider(CHECKS())
 
     def count_plain(self) -> None:
         """Take note of a question that went out in plain."""

@@ -7,7 +7,7 @@ Error in words, inside the time a stub resolver waits (glibc asks again after 5 
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from secdns.cache import Cache, Entry, Missed, from_message, from_plain_response, from_response, shorten
@@ -90,9 +90,19 @@ class _Flight:
         if not self.is_over:
             self.give_up = give_up
 
+    def ask_again(self, now: float) -> None:
+        """Ask whoever is to be asked by now."""
+        self.group = self._forwarder.group_of(self)
+        self.ask(now)
+
+    @property
+    def question(self) -> Question:
+        """What is asked, in lower case."""
+        return Question(self._question[:-4], int.from_bytes(self._question[-4:-2]))
+
     def trouble(self, entry: Entry, at: float) -> Trouble:
         """Give what is worth remembering of a failure; ``at`` is in the cache's seconds."""
-        return Trouble(at, self._question[:-4], int.from_bytes(self._question[-4:-2]), entry.options)
+        return Trouble(at, self.question.name, self.question.rrtype, entry.options)
 
     def read(self, response: bytes, member: Upstream) -> Entry:
         """Give the entry of an upstream's response; see ``UpstreamGroup.submit``."""
@@ -289,6 +299,29 @@ class Forwarder:
     def network_changed(self) -> None:
         """Ask again what waits for a network; failures of the next seconds are not kept for long."""
         self._settled_at = self.clock() + UNSETTLED_S
+        self.hold.network_changed()
+
+    def group_of(self, flight: _Flight) -> Asked:
+        """Give the group to ask, which may be another than when the question came."""
+        if flight.key[1] == self.cache.generation:
+            return flight.group
+        match self.routing.policies.decide(flight.question, self.clock()):
+            case None:
+                return self.routing.default
+            case RouteTo(number):
+                return self.routing.groups[number]
+            case _:
+                return flight.group
+
+    def reconsider(self, names: Collection[bytes]) -> None:
+        """Ask for ``names`` whom they are for by now, also if another is being asked already."""
+        now = self._loop.time()
+        for flight in tuple(self._flights.values()):
+            if flight.give_up is None or flight.question.name not in names:
+                continue
+            if self.group_of(flight) is not flight.group:
+                flight.give_up()
+                flight.ask_again(now)
         self.hold.network_changed()
 
     def refuse(self, words: str) -> None:

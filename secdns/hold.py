@@ -2,7 +2,8 @@
 
 When a laptop goes from one network to the next there is none for a second or so. A client that is
 told so at once gives up; one that waits that long for its answer does not notice. One that has to
-wait for longer is told after all, and whoever asks later is told at once.
+wait for longer is told after all, and whoever asks later is told at once. When there is another, what
+fails before its resolvers are known is kept back until they are: it may be for them.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ class Question(Protocol):
     def is_over(self) -> bool:
         """Nobody waits for it any more."""
 
-    def ask(self, now: float) -> None:
+    def ask_again(self, now: float) -> None:
         """Ask, once more."""
 
     def land(self, entry: Entry | None, error: TransportError | None) -> None:
@@ -69,7 +70,9 @@ class Hold:
             self._doubtful.append((question, entry, error))
             return True
         if not self._outlook.gone:
-            return False
+            if self._outlook.is_new:
+                self._held.append(question)
+            return self._outlook.is_new
         left_s = self._left_s()
         if left_s <= 0.0 or self._loop.time() + left_s >= question.deadline:
             return False
@@ -78,7 +81,7 @@ class Hold:
         return True
 
     def network_changed(self) -> None:
-        """Ask again what is on hold, if there is a network now."""
+        """Ask again what is on hold, if there is a network now, or more is known of it."""
         self._changes += 1
         if self._outlook.gone:
             if self._left_s() > 0.0:
@@ -89,7 +92,7 @@ class Hold:
         now = self._loop.time()
         for question in held:
             if not question.is_over:
-                question.ask(now)
+                question.ask_again(now)
 
     def close(self) -> None:
         """Set no timer off any more."""
@@ -123,7 +126,7 @@ class Hold:
                 if question.is_over:
                     continue
                 if self._changes != changes and not self._outlook.gone:  # it was asked on another network
-                    question.ask(now)
+                    question.ask_again(now)
                 else:
                     question.land(entry, error)
         finally:

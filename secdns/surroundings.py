@@ -56,6 +56,9 @@ class Program(Protocol):
     def refuse(self, words: str) -> None:
         """Give up the questions that are being asked of upstreams by default, and say why."""
 
+    def reconsider(self) -> None:
+        """Ask the resolvers of this network for what is theirs, also where another is being asked."""
+
     def count_plain(self) -> None:
         """Take note of a question that went out in plain."""
 
@@ -134,6 +137,7 @@ class Surroundings:
         """Ask no resolver of the network before; call it before ``network_changed``."""
         self._resolvers = ()
         self._has_links.clear()
+        self._outlook.is_new = True
 
     def follow_links(self, links: Sequence[Link], *, is_hinted: bool) -> None:
         """Take note of the links; ``is_hinted``: the system's own check says that somebody has to sign in."""
@@ -146,6 +150,12 @@ class Surroundings:
         if is_hinted is not self.situation.is_hinted:
             self.feed(Event.HINTED if is_hinted else Event.UNHINTED)
         self._set_up()
+
+    def settle(self) -> None:
+        """Take note that the routing follows the links by now, or that they will not be known soon."""
+        if self._outlook.is_new:
+            self._outlook.is_new = False
+            self._program.reconsider()
 
     def reconfigure(self, *, is_strict: bool) -> None:
         """Take note of another configuration; its routing is still to be built."""
@@ -326,6 +336,7 @@ class Surroundings:
         """
         with suppress(TimeoutError):
             await asyncio.wait_for(self._has_links.wait(), LINKS_S)
+        self.settle()
         loop = asyncio.get_running_loop()
         members, known = self._groups.default.members, self.situation.upstreams
         is_anew = known == "unreachable"

@@ -46,12 +46,14 @@ class Outlook:
     """What a query has to know of the network; this one is of somebody who does not look.
 
     ``look_at`` is when, in the cache's seconds, the next query has to ``look`` first. ``gone`` says why
-    no upstream can be reached at all, "" if one may be, and ``gone_since`` since when.
+    no upstream can be reached at all, "" if one may be, and ``gone_since`` since when. ``is_new``: there is
+    another network, whose resolvers will be known in a moment; who learns them says so here.
     """
 
     look_at = math.inf
     gone = ""
     gone_since = -math.inf
+    is_new = False
 
     def look(self) -> None:
         """Look whether anything changed; a query is about to leave."""

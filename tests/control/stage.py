@@ -88,7 +88,7 @@ async def running(
     tmp_path: Path,
     *,
     dnssec: str = UNCHECKED,
-    resolvers: Callable[[], tuple[Endpoint, ...]] = tuple,
+    resolvers: Callable[[], tuple[Endpoint, ...]] | None = tuple,
     state_dir: Path | None = None,
     clocks: Clocks | None = None,
     look: Look | None = None,

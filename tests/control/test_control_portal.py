@@ -20,6 +20,7 @@ from secdns.network.portal import Page
 from secdns.network.watch import Change
 from secdns.reasons import SIGN_IN
 from secdns.states import State
+from secdns.surroundings import LINKS_S
 from secdns.testing import FakeUpstream, ZoneData
 from tests.control.stage import Stage, address, running
 from tests.daemon.test_daemon_links import HandLearner
@@ -355,9 +356,9 @@ async def test_vpn_for_every_name_is_said_and_no_page_is_looked_for_through_it_n
 ) -> None:
     up.faults.drop_connections = True
     look = Looking()
-    async with running(table(up), tmp_path, look=look, learner=HandLearner) as stage:
+    async with running(table(up), tmp_path, resolvers=None, look=look, learner=HandLearner) as stage:
         assert isinstance(stage.daemon.learner, HandLearner)
-        lan = Link("wlan0", (("127.0.0.1", plain.port("udp")),))
+        lan = Link("", (("127.0.0.1", plain.port("udp")),))
         vpn = Link("tun0", (("127.0.0.1", plain.port("udp")),), (from_text("corp.test"),), True, True)
         stage.daemon.learner.known = (lan, vpn)
         await stage.daemon.learner.learn()
@@ -367,7 +368,7 @@ async def test_vpn_for_every_name_is_said_and_no_page_is_looked_for_through_it_n
         assert await answer(stage, CHECK) == await answer(stage, OTHER) == RCode.SERVFAIL
         network = await stage.api(stage.client.network)
         assert (network.vpn, [(link.name, link.is_vpn, link.wants_all) for link in network.links]) == (
-            "tun0", [("wlan0", False, False), ("tun0", True, True)],
+            "tun0", [("", False, False), ("tun0", True, True)],
         )  # fmt: skip
         assert (look.looks, plain.queries) == (looks, [])
         stage.daemon.learner.known = (lan,)
@@ -393,6 +394,56 @@ async def test_questions_under_way_are_told_when_a_page_is_found(up: FakeUpstrea
         reply = await stage.ask(OTHER)
         assert told(reply) == {EDE.NETWORK_ERROR: SIGN_IN}
         assert asyncio.get_running_loop().time() - began < 3.5, "patience is 4.4 s"
+
+
+class SlowLearner(HandLearner):
+    """A learner that takes its time where a test says so."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        super().__init__(changed)
+        self.may_tell = asyncio.Event()
+        self.may_tell.set()
+
+    async def _find(self) -> tuple[Link, ...]:
+        await self.may_tell.wait()
+        return self.known
+
+
+@pytest.mark.parametrize("fault", ["drop_connections", "stall_connections"])
+async def test_check_that_comes_before_the_resolver_is_known_finds_it_need5_t1(
+    fault: str, up: FakeUpstream, plain: FakeUpstream, tmp_path: Path
+) -> None:
+    setattr(up.faults, fault, True)
+    async with running(table(up), tmp_path, resolvers=None, look=Looking(), learner=SlowLearner) as stage:
+        learner = stage.daemon.learner
+        assert isinstance(learner, SlowLearner)
+        learner.known = (Link("", (("127.0.0.1", plain.port("udp")),)),)
+        learner.may_tell.clear()
+        stage.daemon._network_changed(Change("another network", is_break=True))
+        began = asyncio.get_running_loop().time()
+        check = asyncio.create_task(stage.ask(CHECK))
+        forwarder = stage.daemon.forwarder
+        await wait_until(lambda: forwarder.stats.misses == 1)
+        if fault == "drop_connections":
+            await wait_until(lambda: forwarder.hold._held)
+        learner.may_tell.set()
+        assert address(await check) == HERE
+        assert asyncio.get_running_loop().time() - began < 1
+        assert (await until(stage, State.SIGN_IN)).portal is not None
+        assert await answer(stage, OTHER) == RCode.SERVFAIL
+
+
+async def test_links_that_nobody_tells_of_keep_nobody_waiting(up: FakeUpstream, tmp_path: Path) -> None:
+    up.faults.drop_connections = True
+    async with running(table(up), tmp_path, resolvers=None, look=Looking(), learner=SlowLearner) as stage:
+        learner = stage.daemon.learner
+        assert isinstance(learner, SlowLearner)
+        learner.may_tell.clear()
+        stage.daemon._network_changed(Change("another network", is_break=True))
+        began = asyncio.get_running_loop().time()
+        assert await answer(stage, OTHER) == RCode.SERVFAIL
+        assert asyncio.get_running_loop().time() - began < LINKS_S + 1
+        await until(stage, State.SIGN_IN)
 
 
 async def test_upstream_that_was_forgiven_has_not_answered(
