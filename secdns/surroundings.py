@@ -137,7 +137,7 @@ class Surroundings:
         """Ask no resolver of the network before; call it before ``network_changed``."""
         self._resolvers = ()
         self._has_links.clear()
-        self._outlook.is_new = True
+        self._outlook.is_new = self._look is not None  # else nobody would see to it that it ends in time
 
     def follow_links(self, links: Sequence[Link], *, is_hinted: bool) -> None:
         """Take note of the links; ``is_hinted``: the system's own check says that somebody has to sign in."""
