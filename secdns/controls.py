@@ -204,13 +204,14 @@ class Controls:
 
     async def portal(self) -> Portal:
         """Let everything out in plain for some minutes, so that a person can sign in."""
-        if self._pausing.is_wished:
+        await self._surroundings.find_out()
+        if self._pausing.is_wished:  # by now
             raise ControlError(
                 "a pause is on: questions go unencrypted to the network's own resolver already",
                 hint="to get to the sign-in page, open http://neverssl.com/ in a browser",
                 code="not-possible",
             )
-        await self._surroundings.allow()
+        self._surroundings.allow()
         return self._surroundings.portal_info(self._clocks.wall())
 
     def flush(self, name: str | None) -> Steps[Flushed]:

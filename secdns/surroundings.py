@@ -219,8 +219,17 @@ class Surroundings:
         if self._set_up() or is_other:
             self._program.reroute()
 
-    async def allow(self) -> Portal:
-        """Let everything out in plain for a while, so that somebody can sign in.
+    async def find_out(self) -> None:
+        """Find out whether an upstream can be reached, for somebody who says that there is a page."""
+        for _ in range(MAX_CHECKS):
+            if self.situation.is_strict or self._outlook.gone:
+                return
+            await self._check()
+            if self.situation.upstreams in ("well", "unreachable"):
+                return
+
+    def allow(self) -> None:
+        """Let everything out in plain for a while, so that somebody can sign in; ``find_out`` comes first.
 
         Raises:
             ControlError: an encrypted upstream works, or that is not allowed, or nobody could be asked.
@@ -235,10 +244,6 @@ class Surroundings:
             raise ControlError(
                 self._outlook.gone, hint="join a network first, then try again", code="not-possible"
             )
-        for _ in range(MAX_CHECKS):
-            await self._check()
-            if self.situation.upstreams in ("well", "unreachable"):
-                break
         if self.situation.upstreams == "well":
             name = max(self._groups.default.members, key=lambda member: member.answered_at).name
             raise ControlError(
@@ -252,7 +257,6 @@ class Surroundings:
             )
         self.consent.give()
         self._set_timer()
-        return self.portal_info(0.0)
 
     def portal_info(self, wall: float) -> Portal:
         """Give what a person is to know of the page."""
@@ -353,15 +357,23 @@ class Surroundings:
                 self.feed(Event.FAILED)
                 finding = self._begin_to_find()  # only now may we look
             if finding is not None:
-                page = await finding
-                self.page = page if self.situation.may_look else None
-                self.feed(Event.NO_PORTAL if self.page is None else Event.PORTAL)
+                self._found(await finding)
             self.feed(Event.UNREACHABLE)
         finally:
             for task in (reaching, finding):
                 if task is not None and not task.done():
                     task.cancel()
                     await asyncio.wait([task])
+
+    def _found(self, page: Page | None) -> None:
+        """Take note of a page, or that there is none."""
+        if page is not None and self.situation.may_look:
+            self.page = page
+        self.feed(Event.NO_PORTAL if page is None else Event.PORTAL)
+        if self.situation.portal != "there":
+            self.page = None
+            if self._set_up():
+                self._program.reroute()
 
     def _begin_to_find(self) -> "asyncio.Task[Page | None] | None":
         if self._look is None or not self.situation.may_look:

@@ -20,6 +20,7 @@ from secdns.states import State
 
 CHECK_PORTAL_S: Final = 3.0  # need 5: secure within 5 s after somebody signed in; a check takes up to 2 s
 CHECK_CONSENT_S: Final = 1.0  # … and while names go out in plain it ends sooner
+MAX_MISSED: Final = 1  # looks in a row
 CHECK_BLOCKED_S: Final = (10.0, 20.0, 40.0, 60.0)  # Portmaster's 10 s and 60 s, with steps between
 
 
@@ -52,7 +53,8 @@ class Situation:
     """What is known of the network that we are on.
 
     ``upstreams``: "failing" is what questions say, "unreachable" what a check of ours found. ``checks`` is
-    how many in a row found that. ``is_hinted`` is the word of the system's own check. ``is_strict``: the
+    how many in a row found that, ``missed`` how many in a row saw nothing of a page that was there:
+    a busy one may be late once. ``is_hinted`` is the word of the system's own check. ``is_strict``: the
     owner wants no help with sign-in pages.
     """
 
@@ -60,6 +62,7 @@ class Situation:
     upstreams: Literal["unknown", "well", "failing", "unreachable"] = "unknown"
     portal: Literal["unknown", "none", "there"] = "unknown"
     checks: int = 0
+    missed: int = 0
     is_hinted: bool = False
     has_vpn: bool = False
     is_strict: bool = False
@@ -115,7 +118,7 @@ class Situation:
             case Event.ANSWERED:
                 if self.is_gone or self.upstreams == "well":
                     return self, _NOTHING
-                well = replace(self, upstreams="well", portal="unknown", checks=0)
+                well = replace(self, upstreams="well", portal="unknown", checks=0, missed=0)
                 return well, _FORGET if self.upstreams == "unknown" else _OPEN
             case Event.FAILED:
                 if self.is_gone or self.upstreams in ("failing", "unreachable"):
@@ -126,17 +129,24 @@ class Situation:
                     return self, _NOTHING
                 return replace(self, upstreams="unreachable", checks=self.checks + 1), _NOTHING
             case Event.PORTAL | Event.NO_PORTAL:
-                if not self.may_look:
-                    return self, _NOTHING
-                return replace(self, portal="there" if event is Event.PORTAL else "none"), _NOTHING
+                return self._after_look(is_there=event is Event.PORTAL), _NOTHING
             case Event.HINTED | Event.UNHINTED:
                 is_hinted = event is Event.HINTED
                 news = is_hinted and not self.is_hinted and self.may_look
                 return replace(self, is_hinted=is_hinted), _CHECK if news else _NOTHING
             case Event.VPN_CAME:
-                return replace(self, has_vpn=True, portal="unknown"), _FORGET
+                return replace(self, has_vpn=True, portal="unknown", missed=0), _FORGET
             case Event.VPN_WENT:
                 return replace(self, has_vpn=False), _NOTHING if self.upstreams == "well" else _CHECK
+
+    def _after_look(self, *, is_there: bool) -> "Situation":
+        if not self.may_look:
+            return self
+        if is_there:
+            return replace(self, portal="there", missed=0)
+        if self.portal == "there" and self.missed < MAX_MISSED:
+            return replace(self, missed=self.missed + 1)
+        return replace(self, portal="none", missed=0)
 
     def _anew(self, *, is_gone: bool) -> "Situation":
         return Situation(is_gone=is_gone, has_vpn=self.has_vpn, is_strict=self.is_strict)

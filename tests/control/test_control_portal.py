@@ -300,6 +300,23 @@ async def test_strict_allows_none_of_it_need5(up: FakeUpstream, plain: FakeUpstr
     assert (plain.queries, look.looks) == ([], 0)
 
 
+async def test_strict_that_comes_while_it_is_found_out_holds_need5(
+    up: FakeUpstream, plain: FakeUpstream, hotel: Hotel
+) -> None:
+    up.faults.drop_connections, up.faults.stall_connections = False, True  # a check takes its time
+    async with hotel() as stage:
+        asked = asyncio.create_task(stage.api(stage.client.portal))
+        server = stage.daemon._server
+        assert server is not None
+        await wait_until(lambda: any(one._waiting for one in server._connections))
+        stage.file.write_text(stage.file.read_text() + "[network]\nstrict = true\n")
+        await stage.daemon.reload()
+        with pytest.raises(ControlError, match="strict = true lets nothing out"):
+            await asked
+        assert not stage.daemon.surroundings.consent.is_on
+        assert plain.queries == []
+
+
 async def test_nobody_to_ask_is_said(up: FakeUpstream, tmp_path: Path) -> None:
     up.faults.drop_connections = True
     async with running(table(up), tmp_path, look=Looking()) as stage:

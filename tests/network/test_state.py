@@ -42,7 +42,9 @@ def after(*events: Event, is_strict: bool = False) -> tuple[Situation, set[Act]]
         pytest.param(
             (ANSWERED, FAILED, PORTAL), State.BLOCKED, CALM, id="questions fail, we did not try yet"
         ),
-        pytest.param((*SIGNED_OUT, NO_PORTAL), State.BLOCKED, CALM, id="the page is gone"),
+        pytest.param((*SIGNED_OUT, NO_PORTAL), State.SIGN_IN, CALM, id="the page is late"),
+        pytest.param((*SIGNED_OUT, NO_PORTAL, PORTAL, NO_PORTAL), State.SIGN_IN, CALM, id="and again"),
+        pytest.param((*SIGNED_OUT, NO_PORTAL, NO_PORTAL), State.BLOCKED, CALM, id="the page is gone"),
         pytest.param((*SIGNED_OUT, ANSWERED), State.SECURE, OPEN, id="somebody signed in"),
         pytest.param((*SIGNED_OUT, JOINED), State.CHECKING, AFRESH, id="another network"),
         pytest.param((*SIGNED_OUT, LEFT), State.OFFLINE, {Act.FORGET}, id="out of reach"),
