@@ -1,6 +1,8 @@
 """The icon and a real daemon: what is clicked happens there, what happens there is shown."""
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from secdns.control.schema import to_json
 from secdns.endpoint import Endpoint
 from secdns.network import state
 from secdns.network.portal import Page
@@ -17,6 +20,7 @@ from secdns.testing import FakeUpstream
 from secdns.tray import actions, app
 from tests.control.stage import address, running
 from tests.forwarder.stage import ZONES, table
+from tests.tray.fakes import FOUND
 from tests.tray.panel import panel
 
 pytestmark = pytest.mark.needs("dbus-daemon", package="dbus-daemon")
@@ -120,6 +124,30 @@ async def test_machine_that_is_told_to_ask_and_taken_over_is_seen_within_3_s(
                 async with asyncio.timeout(3):
                     file.write_text(f"nameserver {servers}\n")
                     await shown.shows(look)
+        finally:
+            await tray.aclose()
+
+
+async def test_what_a_check_found_is_in_the_menu_need9(bus: str, up: FakeUpstream, tmp_path: Path) -> None:
+    found = tmp_path / "found.json"
+    found.write_text(json.dumps(to_json(FOUND)))
+    command = ["sh", "-c", f"cat {found}"]
+    async with running(table(up), tmp_path, check=command) as stage, panel(bus) as shown:
+        tray = app.Tray([stage.path], lambda words, hint: None)
+        await tray.open()
+        try:
+            await shown.shows("checking")
+            await shown.click("Check now")
+
+            pattern = r"Checked at \d\d:\d\d: 1 of 3 failed"
+
+            async def is_found() -> bool:
+                return any(re.fullmatch(pattern, item) for item in await shown.items())
+
+            await shown.until(is_found)
+            items = await shown.items()
+            assert "✗ look-up: look-ups go elsewhere" in items
+            assert "What to do: turn it on: sudo secdns system on" in items
         finally:
             await tray.aclose()
 
