@@ -1,7 +1,7 @@
 """The menu on D-Bus: the interface com.canonical.dbusmenu, version 3.
 
-The panel draws the menu; it asks for the layout and tells of clicks. An item keeps its number as long as the
-process lives, and no other ever gets it: a click on a menu that has changed meanwhile means what was drawn.
+The panel draws the menu; it asks for the layout and tells of clicks. The number of an item is never that of
+another: a click on a menu that has changed meanwhile means what was drawn.
 """
 
 # No postponed annotations here: dbus-fast reads the D-Bus types from them.
@@ -18,7 +18,7 @@ from secdns.tray.texts import underscored
 
 PATH: Final = "/MenuBar"
 ROOT: Final = 0
-MAX_IDS: Final = 1000  # that are remembered of items that are not shown any more
+MAX_IDS: Final = 1000  # that are remembered of menus that are not shown any more
 
 Properties = dict[str, Variant]
 Layout = tuple[int, Properties, list[Variant]]
@@ -39,6 +39,7 @@ class DBusMenu(ServiceInterface):
         self._items: tuple[Item, ...] = ()
         self._revision = 1
         self._ids: dict[str, int] = {}
+        self._keys: dict[int, str] = {}  # of every number that may still be clicked, the oldest first
         self._last_id = ROOT
 
     def show(self, items: tuple[Item, ...]) -> None:
@@ -46,8 +47,6 @@ class DBusMenu(ServiceInterface):
         if items == self._items:
             return
         before = {self._id(item): item for item in flat(self._items)}
-        if len(self._ids) > MAX_IDS:  # names that were refused, over months
-            self._ids = {item.key: self._ids[item.key] for item in before.values()}
         is_same = _skeleton(items) == _skeleton(self._items)
         self._items = items
         if is_same:
@@ -58,13 +57,19 @@ class DBusMenu(ServiceInterface):
             ]
             self.ItemsPropertiesUpdated([each for each in changed if each[1]])
         else:
+            # All under new numbers: GNOME's extension goes on to show the words that it has of an old one,
+            # and puts items that come between such ones in another order.
+            self._ids.clear()
+            for number in list(self._keys)[:-MAX_IDS]:
+                del self._keys[number]
             self._revision += 1
             self.LayoutUpdated(self._revision)
 
     def click(self, number: int) -> bool:
         """Do what the item of this number stands for; tell whether there is one that can be clicked."""
+        key = self._keys.get(number)
         for item in flat(self._items):
-            if self._id(item) == number:
+            if item.key == key:
                 if item.action is None or not item.can_be_clicked:
                     return False
                 self._click(item.action)
@@ -76,6 +81,7 @@ class DBusMenu(ServiceInterface):
         if number is None:
             self._last_id += 1
             number = self._ids[item.key] = self._last_id
+            self._keys[number] = item.key
         return number
 
     def _find(self, number: int) -> tuple[Properties, tuple[Item, ...]]:

@@ -91,6 +91,12 @@ class Gnome(Screen):
         left, _, y = self.lines()[number]
         self.xdotool("mousemove", left + TEXT, y, "click", 1)
 
+    def ink(self, number: int) -> list[bytes]:
+        """Give what a line of the open menu looks like at its beginning: other words look otherwise."""
+        left, _, middle = self.lines()[number]
+        rows = self.pixels()[middle - 8 : middle + 8]
+        return [row[3 * (left + TEXT) : 3 * (left + TEXT + 200)] for row in rows]
+
     def lines(self) -> list[tuple[int, int, int]]:
         """Give the lines of text of the open menu: where they begin and end, and the middle of each."""
         rows = self.pixels()

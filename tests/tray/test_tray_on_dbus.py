@@ -16,10 +16,11 @@ from secdns.control.schema import Upstreams
 from secdns.errors import ControlError
 from secdns.states import State
 from secdns.tray import app
+from secdns.tray.dbusmenu import ROOT
 from secdns.tray.icons import SIZES
 from secdns.tray.view import Look
 from tests.lab import programs
-from tests.tray.fakes import REFUSED, FakeDaemon, status, upstream
+from tests.tray.fakes import OFF, REFUSED, FakeDaemon, status, upstream
 from tests.tray.panel import panel
 
 pytestmark = pytest.mark.needs("dbus-daemon", package="dbus-daemon")
@@ -231,6 +232,24 @@ async def test_click_on_what_is_gone_meanwhile_does_nothing(bus: str, daemon: Fa
             [[gone, "clicked", Variant("i", 0), 0], [here, "opened", Variant("i", 0), 0]],
         )  # fmt: skip
     assert (errors, daemon.posts) == ([gone], [])
+
+
+async def test_another_layout_has_other_numbers_and_a_click_on_an_old_one_means_what_was_drawn(
+    bus: str, daemon: FakeDaemon
+) -> None:
+    async with panel(bus) as shown, tray(daemon.path):
+        await shown.shows("secure")
+        before = await shown.items()
+        shown.signals.clear()
+        daemon.status = status(system=OFF)
+        await shown.until(lambda: "LayoutUpdated" in shown.signals)
+        after = await shown.items()
+        numbers = [{number for number, _ in items.values()} for items in (before, after)]
+        assert numbers[0] & numbers[1] == {ROOT}
+        number, _ = before["mullvad, DoT, 31 ms"]
+        await shown.menu("Event", "isvu", number, "clicked", Variant("i", 0), 0)
+        await shown.until(lambda: bool(daemon.posts))
+    assert daemon.posts == [("use", {"upstream": "mullvad"})]
 
 
 async def test_menu_answers_every_question_of_a_panel(bus: str, daemon: FakeDaemon) -> None:
