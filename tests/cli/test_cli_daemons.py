@@ -1,6 +1,7 @@
 """`run` and the demo as processes: they say where they listen, answer, and end when told."""
 
 import asyncio
+import os
 import re
 import signal
 import socket
@@ -15,13 +16,14 @@ from secdns.__main__ import main
 from secdns.config import Config
 from secdns.errors import ConfigError
 from secdns.testing import FakeUpstream
+from tests.lab.daemon import GUARD
 
 PATIENCE_S = 20.0
 
 
 @asynccontextmanager
 async def running(*args: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A secdns process, killed at the end if it is still there."""
+    """A secdns process that knows no network, killed at the end if it is still there."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -29,6 +31,7 @@ async def running(*args: str) -> AsyncIterator[asyncio.subprocess.Process]:
         *args,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(GUARD)},
     )
     try:
         yield process
