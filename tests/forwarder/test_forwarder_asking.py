@@ -340,13 +340,13 @@ async def test_what_gave_way_or_was_turned_away_may_be_asked_again_at_once_R2(
 @pytest.mark.parametrize("streams", [1, 3])
 @pytest.mark.parametrize(("scheme", "connections"), [("https", 1), ("quic", 9), ("h3", 9)])
 async def test_upstream_that_takes_few_streams_answers_all_the_same_F28_R7(
-    streams: int, scheme: str, connections: int, up: FakeUpstream, play: Play
+    streams: int, scheme: str, connections: int, up: FakeUpstream, play: Play, warp: Warp
 ) -> None:
     """Over QUIC what waits for a stream for too long is left to another connection."""
     up.faults.max_concurrent_streams = streams
     stage = play(table(up, scheme=scheme))
     waiting = [submit(stage, query(f"h{number}.example.test")) for number in range(100)]
-    await stage.forwarder.settle(4.0)
+    assert await warp.pass_until(lambda: all(waiting)) < 4.0
     assert [len(only(replies).answer) for replies in waiting] == [1] * 100
     assert up.connections[scheme] <= connections
 
