@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.lab.programs import guarded
+
 READY = re.compile(r"secdns: listening on (?P<host>\S+):(?P<port>\d+)")
 READY_TIMEOUT_S = 10.0
 DRAIN_S = 2.0
@@ -47,7 +49,7 @@ class Daemon:
             "STATE_DIRECTORY": str(config.parent / "state"),
         }
         self.popen = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "secdns", "run", "--config", str(config)],
+            [*prefix, *guarded([sys.executable, "-m", "secdns", "run", "--config", str(config)])],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

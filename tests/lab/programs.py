@@ -131,7 +131,7 @@ class Process:
         return self.log.read_bytes()[-octets:].decode(errors="replace")
 
 
-def _guarded(argv: Sequence[str]) -> list[str]:
+def guarded(argv: Sequence[str]) -> list[str]:
     """Let the kernel end the program if we die without ending it (``kill -9`` of the test run)."""
     setpriv = shutil.which("setpriv", path=SEARCH_PATH)
     return [setpriv, "--pdeathsig", "TERM", *argv] if setpriv else list(argv)
@@ -147,7 +147,7 @@ def start(
     """
     with log.open("ab") as out:
         popen = subprocess.Popen(
-            [*prefix, *_guarded(argv)],
+            [*prefix, *guarded(argv)],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

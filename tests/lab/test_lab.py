@@ -3,6 +3,12 @@
 What fails here is the lab's fault; what passes here and fails in ``test_interop.py`` is ours.
 """
 
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.lab.clients import CLIENTS, answer_octets, over_tcp, run_client
@@ -50,3 +56,27 @@ def test_questions_about_other_names_stay_on_this_machine(
     upstream: Upstream = request.getfixturevalue(f"lab_{implementation}")
     assert run_client("dig", upstream.port, "www.elsewhere.invalid.", "A").rcode == "NXDOMAIN"
     assert run_client("dig", upstream.port, "www.example.com.", "A").rcode == "NXDOMAIN"
+
+
+STARTER = """
+import sys
+from pathlib import Path
+from tests.lab.daemon import Daemon
+daemon = Daemon(Path(sys.argv[1]))
+daemon.wait_ready()
+print(daemon.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_daemon_ends_with_the_run_that_started_it_however_that_ends(tmp_path: Path) -> None:
+    config = tmp_path / "secdns.toml"
+    config.write_text('[server]\nlisten = ["127.0.0.1:0"]\n')
+    argv = [sys.executable, "-c", STARTER, str(config)]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as starter:
+        assert starter.stdout is not None
+        process = os.pidfd_open(int(starter.stdout.readline()))
+        starter.kill()
+    assert select.select([process], [], [], 20.0)[0] == [process]
+    os.close(process)
