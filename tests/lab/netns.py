@@ -16,6 +16,8 @@ from typing import TypeVar
 from tests.lab.programs import find
 
 ETC = Path("/etc/netns")
+RUN = Path("/run/netns")
+PREFIX = "secdns-lab-"
 CLONE_NEWNET = 0x40000000
 
 T = TypeVar("T")
@@ -71,6 +73,15 @@ def _nobody_else() -> Iterator[None]:
         os.close(run)
 
 
+def _clear_away(ip: str) -> None:
+    """Remove the namespaces of runs that were killed: their names tell whose they were."""
+    for left in {path.name for place in (ETC, RUN) for path in place.glob(f"{PREFIX}*")}:
+        pid = left.removeprefix(PREFIX).partition("-")[0]
+        if not Path("/proc", pid).exists():
+            subprocess.run([ip, "netns", "delete", left], capture_output=True, check=False)
+            shutil.rmtree(ETC / left, ignore_errors=True)
+
+
 def _make(etc: Path) -> None:
     while not etc.exists():
         with suppress(FileNotFoundError):  # somebody else had removed the empty ``ETC`` in between
@@ -90,10 +101,11 @@ def namespace(resolv_conf: str = RESOLV_CONF, *, suffix: str = "") -> Iterator[N
         NoNamespaces: the kernel or our rights do not allow it.
     """
     ip = find("ip")
-    name = f"secdns-lab-{os.getpid()}{suffix}"
+    name = f"{PREFIX}{os.getpid()}{suffix}"
     etc = ETC / name
     try:
         with _nobody_else():
+            _clear_away(ip)
             made = subprocess.run([ip, "netns", "add", name], capture_output=True, text=True, check=False)
         if made.returncode != 0:
             raise NoNamespaces(made.stderr.strip())

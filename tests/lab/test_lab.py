@@ -13,6 +13,8 @@ import pytest
 
 from tests.lab.clients import CLIENTS, answer_octets, over_tcp, run_client
 from tests.lab.conftest import IMPLEMENTATIONS
+from tests.lab.netns import ETC, PREFIX, RUN, Namespace, namespace
+from tests.lab.programs import find
 from tests.lab.servers import UPSTREAM_NAME, Authority, Upstream
 from tests.lab.zones import ITEMS, Item
 
@@ -80,3 +82,15 @@ def test_daemon_ends_with_the_run_that_started_it_however_that_ends(tmp_path: Pa
         starter.kill()
     assert select.select([process], [], [], 20.0)[0] == [process]
     os.close(process)
+
+
+def test_namespace_that_a_killed_run_left_is_cleared_away(lab_namespace: Namespace) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    left = f"{PREFIX}{ended.pid}-far"
+    subprocess.run([find("ip"), "netns", "add", left], check=True)
+    (ETC / left).mkdir()
+    with namespace(suffix="-next"):
+        assert (RUN / lab_namespace.name).exists()
+        assert not (RUN / left).exists()
+        assert not (ETC / left).exists()
