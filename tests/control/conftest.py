@@ -1,23 +1,5 @@
 """A daemon on loopback, with its local API on a socket of its own."""
 
-from collections.abc import AsyncIterator
+from tests.fixtures import nothing_is_left, other, served, up
 
-import pytest
-
-from secdns.testing import FakeUpstream
-from tests.fixtures import nothing_is_left
-from tests.forwarder.stage import ZONES
-
-__all__ = ["nothing_is_left"]  # fixtures for this folder
-
-
-@pytest.fixture
-async def up(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream(ZONES) as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def other(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream(ZONES) as upstream:
-        yield upstream
+__all__ = ["nothing_is_left", "other", "served", "up"]  # fixtures for this folder

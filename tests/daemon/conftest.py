@@ -1,21 +1,13 @@
 """A daemon on loopback that ends with the test, and the invariants of every fault test."""
 
 import gc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from secdns.testing import FakeUpstream
-from tests.fixtures import nothing_is_left
-from tests.forwarder.stage import ZONES
+from tests.fixtures import nothing_is_left, served, up
 
-__all__ = ["nothing_is_left"]  # fixtures for this folder
-
-
-@pytest.fixture
-async def up(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream(ZONES) as upstream:
-        yield upstream
+__all__ = ["nothing_is_left", "served", "up"]  # fixtures for this folder
 
 
 @pytest.fixture

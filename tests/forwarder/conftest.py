@@ -5,25 +5,12 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from secdns.testing import FakeUpstream
-from tests.fixtures import nothing_is_left, warp
-from tests.forwarder.stage import ZONES, Stage, table
+from tests.fixtures import nothing_is_left, other, served, up, warp
+from tests.forwarder.stage import Stage, table
 
-__all__ = ["nothing_is_left", "warp"]  # fixtures for this folder
+__all__ = ["nothing_is_left", "other", "served", "up", "warp"]  # fixtures for this folder
 
 Play = Callable[[str], Stage]
-
-
-@pytest.fixture
-async def up(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream(ZONES) as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def other(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
-    """A second upstream, with the same zones."""
-    async with FakeUpstream(ZONES) as upstream:
-        yield upstream
 
 
 @pytest.fixture

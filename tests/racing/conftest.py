@@ -9,12 +9,12 @@ import pytest
 from secdns.endpoint import Endpoint
 from secdns.proxies import Proxy
 from secdns.racing import open_way
-from secdns.testing import FakeUpstream
+from secdns.testing import FakeUpstream, ZoneData
 from secdns.transport import Transport
-from tests.fixtures import nothing_is_left, warp
+from tests.fixtures import nothing_is_left, other, up, warp
 from tests.transport.support import ZONE, no_lookup
 
-__all__ = ["nothing_is_left", "warp"]  # fixtures for this folder
+__all__ = ["nothing_is_left", "other", "up", "warp"]  # fixtures for this folder
 
 
 class Way(Protocol):
@@ -34,16 +34,8 @@ def slow_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-async def up(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream(ZONE) as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def other(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
-    """Another of the same name, whose HTTP/3 the first may offer."""
-    async with FakeUpstream(ZONE) as upstream:
-        yield upstream
+def served() -> dict[str, ZoneData]:
+    return ZONE
 
 
 @pytest.fixture

@@ -5,17 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from secdns.routing import Groups
-from secdns.testing import FakeUpstream
-from tests.fixtures import nothing_is_left
-from tests.forwarder.stage import ZONES
+from tests.fixtures import nothing_is_left, served, up
 
-__all__ = ["nothing_is_left"]  # fixtures for this folder
-
-
-@pytest.fixture
-async def up(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream(ZONES) as upstream:
-        yield upstream
+__all__ = ["nothing_is_left", "served", "up"]  # fixtures for this folder
 
 
 @pytest.fixture

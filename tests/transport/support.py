@@ -7,12 +7,15 @@ from typing import Final
 from secdns.dns import name
 from secdns.dns.edns import EDNS, pad
 from secdns.dns.message import Message, make_query
+from secdns.testing import ZoneData
 from secdns.transport import Transport
 from secdns.transport.link import Linked
 
 PATIENCE_S: Final = 4.0  # of a client; no test waits for this long unless it fails
 WAIT_S: Final = 20.0
-ZONE: Final = {"example.test": {f"h{number}": {"A": f"192.0.2.{number % 250 + 1}"} for number in range(300)}}
+ZONE: Final[dict[str, ZoneData]] = {
+    "example.test": {f"h{number}": {"A": f"192.0.2.{number % 250 + 1}"} for number in range(300)}
+}
 
 ENCRYPTED: Final = ("tls", "https", "quic", "h3")
 STREAMS: Final = ("tls", "https", "quic", "h3", "tcp")

@@ -5,27 +5,15 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from secdns.endpoint import Endpoint, parse
-from secdns.testing import FakeUpstream
 from secdns.upstream import Upstream, UpstreamGroup
-from tests.fixtures import nothing_is_left, warp
-from tests.forwarder.stage import ZONES
+from tests.fixtures import nothing_is_left, served, warp
+from tests.fixtures import other as b
+from tests.fixtures import up as a
 from tests.upstream.asking import PlayedTransport, no_lookup
 
-__all__ = ["nothing_is_left", "warp"]  # fixtures for this folder
+__all__ = ["a", "b", "nothing_is_left", "served", "warp"]  # fixtures for this folder
 
 Gather = Callable[..., UpstreamGroup]
-
-
-@pytest.fixture
-async def a(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream(ZONES) as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def b(nothing_is_left: None) -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream(ZONES) as upstream:
-        yield upstream
 
 
 @pytest.fixture
