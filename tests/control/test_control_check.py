@@ -109,11 +109,13 @@ async def test_nothing_goes_on_for_who_has_left_or_when_the_daemon_stops(
 ) -> None:
     request = b"POST /v1/check HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\r\n"
     async with running(table(up), tmp_path, check=script(tmp_path, SLEEP)) as stage:
+        tasks = len(asyncio.all_tasks())
         _, writer = await asyncio.open_unix_connection(stage.path)
         writer.write(request)
         await wait_until((tmp_path / "noted").exists)
         writer.close()
-        await wait_until(lambda: not is_running(tmp_path))
+        await wait_until(lambda: len(asyncio.all_tasks()) == tasks)  # the next is not one too many
+        assert not is_running(tmp_path)
         (tmp_path / "noted").unlink()
         _, writer = await asyncio.open_unix_connection(stage.path)
         writer.write(request)

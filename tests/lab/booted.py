@@ -230,6 +230,7 @@ def add_file(layer: Path, path: str, text: str, mode: int = 0o644) -> None:
     """Put a file into a layer."""
     at = layer / path.lstrip("/")
     at.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    at.unlink(missing_ok=True)  # a link in there leads out of the layer: to this machine's /dev/null
     at.write_text(text)
     at.chmod(mode)
 
