@@ -34,7 +34,7 @@ PATIENCE_S: Final = 4.0  # for all of it; with starting and printing the command
 DIRECT_S: Final = 1.5  # for the daemon on loopback to say that it is there
 MESSAGES_S: Final = 2.0  # for the journal, which may be large
 MESSAGES: Final = 80
-SERVICES: Final = ("secdns", "secdns-system", "secdns-overruled", "secdns-restore")
+SERVICES: Final = ("secdns", "secdns-system", "secdns-overruled", "secdns-overruled-again", "secdns-restore")
 MARGIN_S: Final = 0.2  # that what has a deadline of its own ends before it is left behind
 
 

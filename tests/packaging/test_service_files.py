@@ -5,12 +5,12 @@ import plistlib
 import re
 import subprocess
 import xml.etree.ElementTree as ET
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
 from secdns.cli.exits import Exit
-from secdns.osdns import networkmanager, resolved, wish
+from secdns.osdns import wish
 from secdns.osdns.plan import RESOLV_CONF
 from secdns.systemd import BEATS
 from tests.lab.programs import find
@@ -119,23 +119,22 @@ def test_units_and_program_agree() -> None:
     assert int(service["RestartPreventExitStatus"]) == Exit.CONFIG
     assert wish.UNIT == "secdns.service"
     assert unit("secdns-system.service")["Unit"]["ConditionPathExists"] == wish.place()
-    condition = unit("secdns-overruled.service")["Service"]["ExecCondition"]
-    assert condition == f"/usr/bin/test -e {wish.place()}"
+    for name, key in (("secdns-overruled", "ExecStart"), ("secdns-overruled-again", "ExecCondition")):
+        assert f"test -e {wish.place()}" in unit(f"{name}.service")["Service"][key]
 
 
 def test_settings_are_never_waited_for_by_those_who_change_them() -> None:
     """systemd would have the end of secdns wait for a restart of resolved, and that one for the end."""
-    for name in ("secdns.service", "secdns-system.service", "secdns-overruled.service"):
-        assert "resolved" not in unit(name)["Unit"]["After"]
+    for path in UNITS:
+        assert "resolved" not in unit(path.name)["Unit"].get("After", "")
 
 
-def test_every_file_that_a_backend_writes_or_has_written_is_watched() -> None:
+def test_whatever_changes_the_settings_is_noticed_and_the_start_waits_for_nobody() -> None:
     text = (PACKAGING / "systemd/secdns-overruled.path").read_text()
-    watched = re.findall(r"^PathChanged=(.*)$", text, re.M)
-    for path in (resolved.DROP_IN, resolved.DELEGATE, networkmanager.FILE):
-        assert str(PurePosixPath(path).parent) in watched
-    assert RESOLV_CONF in watched
-    assert unit("secdns-overruled.path")["Unit"]["PartOf"] == wish.UNIT
+    assert re.findall(r"^PathChanged=(.*)$", text, re.M) == [RESOLV_CONF, "/run/systemd/resolve/resolv.conf"]
+    manager = unit("secdns-overruled.path")["Unit"]
+    assert manager["PartOf"] == manager["After"] == wish.UNIT
+    assert manager["DefaultDependencies"] == "no"  # else before basic.target, and that before secdns.service
     assert "Wants=secdns-overruled.path\n" in (PACKAGING / "systemd/secdns.service").read_text()
 
 

@@ -216,12 +216,12 @@ class System:
 
     def wait_until_idle(self) -> None:
         """Wait until nobody looks after what another program has changed: then the next change is noticed."""
-        idle = '[ "$(systemctl show -P ActiveState secdns-overruled)" = inactive ]'
-        self.guest.wait_until("no change is looked at", 15, "sh", "-c", idle)
+        busy = "systemctl show -P ActiveState secdns-overruled secdns-overruled-again | grep -q activating"
+        self.guest.wait_until("no change is looked at", 15, "sh", "-c", f"! {busy}")
 
-    def wait_until_told(self, words: str, unit: str = "secdns-overruled") -> None:
-        """Wait until a unit has said this since the machine was booted, and is done."""
-        told = f'journalctl --boot --quiet --output=cat --unit={unit} | grep -qF "$0"'
+    def wait_until_told(self, words: str, unit: str = "secdns-overruled*") -> None:
+        """Wait until a unit has said this since the machine was booted."""
+        told = f"journalctl --boot --quiet --output=cat --unit='{unit}' | grep -qF \"$0\""
         self.guest.wait_until(words, 15, "sh", "-c", told, words)
 
     def state(self, unit: str = "secdns") -> str:

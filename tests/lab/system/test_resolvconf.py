@@ -14,7 +14,7 @@ OUR_NAME = {"openresolv": "secdns", "resolvconf": "lo.secdns"}
 
 
 @pytest.fixture(scope="module", params=RESOLVCONFS)
-def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def booted_one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     place = tmp_path_factory.mktemp(request.param)
     bind = prepare(place / "layer", request.param)
     with booted(place / "layer", bind=bind) as guest:
@@ -22,6 +22,13 @@ def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         made.wait_for(BY_NETWORK, BOOT_S)
         made.install()
         yield made
+
+
+@pytest.fixture
+def system(booted_one: System) -> Iterator[System]:
+    """The machine, where secdns runs and is off, and so it is at the end."""
+    yield booted_one
+    booted_one.secdns("rescue")
 
 
 def test_on_leads_names_to_secdns_and_off_leaves_all_as_it_was_need2_need9(system: System) -> None:
@@ -40,8 +47,7 @@ def test_on_leads_names_to_secdns_and_off_leaves_all_as_it_was_need2_need9(syste
 
 
 def test_entry_that_is_removed_is_set_again_need6(system: System) -> None:
-    system.secdns("system", "on")
-    system.wait_until_idle()
+    system.secdns("system", "on")  # and at once, while systemd still looks at what that changed:
     kind = "openresolv" if "openresolv" in system.do("resolvconf", "--version") else "resolvconf"
     system.do("resolvconf", "-d", OUR_NAME[kind])
     system.wait_until_told("resolvconf rewrote /etc/resolv.conf: secdns was set again (1 of 3 times)")
