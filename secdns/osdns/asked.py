@@ -13,7 +13,7 @@ from typing import Final
 
 from secdns.control.schema import System
 from secdns.errors import SettingsError
-from secdns.osdns import journal
+from secdns.osdns import contest, journal
 from secdns.osdns.detect import NSSWITCH, STUBS, asks_resolved_first, link_owner
 from secdns.osdns.machine import Machine
 from secdns.osdns.plan import DNS_PORT, RESOLV_CONF, Server, read_resolv_conf
@@ -22,7 +22,9 @@ from secdns.osdns.rivals import GLIBC_SERVERS
 
 ON: Final = "on"  # they ask us, and nobody else
 OFF: Final = "off"  # they do not, and nobody said that they shall
-OVERRULED: Final = "overruled"  # they were told to, and ask others all the same
+OVERRULED: Final = (
+    "overruled"  # they were told to, and ask others all the same, or secdns stands aside for one
+)
 UNKNOWN: Final = "unknown"
 
 MAX_NAMED: Final = 3  # resolvers that a sentence names
@@ -40,7 +42,7 @@ class Settings:
 
     ``link`` is where resolv.conf points if it is a link. ``resolved`` are the properties of
     systemd-resolved's manager, None if it does not answer. ``is_turned_on`` says that there is a journal of
-    ours.
+    ours. ``aside`` is why secdns stands aside for another program, "" if it does not.
     """
 
     resolv_conf: str
@@ -49,6 +51,7 @@ class Settings:
     delegate: str | None
     resolved: Properties | None
     is_turned_on: bool
+    aside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,15 @@ class Asked:
 
 
 # the drop-in is not read: what counts is what resolved has made of it
-_PATHS: Final = (RESOLV_CONF, NSSWITCH, DELEGATE, DROP_IN, journal.place(True), journal.place(False))
+_PATHS: Final = (
+    RESOLV_CONF,
+    NSSWITCH,
+    DELEGATE,
+    DROP_IN,
+    journal.place(True),
+    journal.place(False),
+    contest.place(),
+)
 
 
 def read(machine: Machine, resolved: Properties | None) -> Settings:
@@ -117,6 +128,7 @@ def read(machine: Machine, resolved: Properties | None) -> Settings:
         delegate=machine.text(DELEGATE),
         resolved=resolved,
         is_turned_on=is_turned_on,
+        aside=contest.load(machine).aside,
     )
 
 
@@ -138,6 +150,8 @@ def judge(settings: Settings, listening: Listening) -> System:
         return System(
             OVERRULED, f"another program has taken over DNS: this machine asks {named} (by {by})", _AGAIN
         )
+    if settings.aside:
+        return System(OVERRULED, contest.in_words(settings.aside), contest.REMEDY)
     return System(OFF, f"this machine does not ask secdns, but {named} (by {by})", _TURN_ON)
 
 

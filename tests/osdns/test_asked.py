@@ -1,12 +1,13 @@
 """Whether programs of this machine ask us, told from a few looks."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from secdns.control.schema import System
-from secdns.osdns import switch
+from secdns.osdns import contest, switch
 from secdns.osdns.asked import Asked, Settings, judge
 from secdns.osdns.detect import resolved_property
 from secdns.osdns.machine import Machine
@@ -49,6 +50,11 @@ DELEGATE = "# Written by secdns.\n[Delegate]\nDNS=127.0.0.1 ::1 127.0.0.1:53 [::
         pytest.param(settings(""), "on", id="no file: the C library asks 127.0.0.1"),
         pytest.param(settings(LAN), "off", id="the file names the network's"),
         pytest.param(settings(LAN, is_turned_on=True), "overruled", id="… though it was turned on"),
+        pytest.param(
+            replace(settings(LAN), aside="dhclient rewrote /etc/resolv.conf"),
+            "overruled",
+            id="… and secdns stands aside",
+        ),
         pytest.param(settings(OURS + LAN), "overruled", id="the file names another as well"),
         pytest.param(settings(f"{OURS}{OURS}{LAN}"), "on", id="of a file three servers count"),
         pytest.param(settings(LAN, SET_UP), "off", id="resolved is set up and nobody asks it"),
@@ -199,6 +205,18 @@ def test_file_that_takes_over_after_on_is_told_by_the_next_look(tmp_path: Path) 
     assert asked.look().state == "on"
     world.file("/etc/resolv.conf", LAN)
     assert asked.look().state == "overruled"
+
+
+def test_it_is_told_that_secdns_stands_aside_and_for_whom(tmp_path: Path) -> None:
+    world = make("plain file", tmp_path)
+    asked = Asked(world.machine(), lambda: LISTENING, lambda: None, lambda: None, platform="linux")
+    assert asked.look().state == "off"
+    contest.note(world.machine(), contest.Memory(aside="dhclient rewrote /etc/resolv.conf"))
+    found = asked.look()
+    assert (found.state, found.remedy) == ("overruled", contest.REMEDY)
+    assert found.sentence.startswith("dhclient rewrote /etc/resolv.conf, each time")
+    contest.forget(world.machine())
+    assert asked.look().state == "off"
 
 
 def test_elsewhere_it_is_not_known(tmp_path: Path) -> None:
