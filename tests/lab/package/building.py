@@ -43,7 +43,7 @@ sys.path.insert(0, "/usr/lib/secdns")
 from secdns.testing import FakeUpstream
 
 async def query(upstream, scheme):
-    argv = ["secdns", "query", "--short", "www.example.test", "@" + upstream.url(scheme)]
+    argv = ["secdns", "query", "--short", "--timeout", "60", "www.example.test", "@" + upstream.url(scheme)]
     if scheme != "udp":
         argv += ["--address", "127.0.0.1", "--ca-file", upstream.ca_file]
     process = await asyncio.create_subprocess_exec(*argv, stdout=-1, stderr=asyncio.subprocess.STDOUT)
