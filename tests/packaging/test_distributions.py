@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from email.message import Message
@@ -64,11 +65,13 @@ def under_version_control(part: str) -> list[str]:
 
 def uv(*argv: str | Path) -> None:
     """Run uv, with a cache beside the trees; a registry that cannot be reached is no fault of ours."""
-    done = subprocess.run(
-        [Path(sys.executable).with_name("uv"), *argv],
-        env={**os.environ, "UV_CACHE_DIR": str(cache_directory() / "uv"), "UV_PYTHON_DOWNLOADS": "never"},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=110, check=False,
-    )  # fmt: skip
+    ours = {"UV_CACHE_DIR": str(cache_directory() / "uv"), "UV_PYTHON_DOWNLOADS": "never"}
+    with tempfile.TemporaryDirectory(prefix="secdns-test-") as scratch:  # it leaves locks there
+        done = subprocess.run(
+            [Path(sys.executable).with_name("uv"), *argv],
+            env={**os.environ, **ours, "TMPDIR": scratch},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=110, check=False,
+        )  # fmt: skip
     if done.returncode != 0 and "Failed to fetch" in done.stderr:
         pytest.skip(f"needs: PyPI ({done.stderr.strip().splitlines()[-1]})")
     assert done.returncode == 0, done.stderr

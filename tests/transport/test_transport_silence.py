@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,11 +176,12 @@ asyncio.run(main())
 """
 
 
-async def test_upstream_that_stood_still_answers_within_a_second_of_its_return_F2_F12() -> None:
+async def test_upstream_that_stood_still_answers_within_a_second_of_its_return_F2_F12(tmp_path: Path) -> None:
     """With time as it is, and a process as upstream, which nothing but a signal can stop like this."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", STANDING, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
+        sys.executable, "-c", STANDING, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
     assert process.stdout is not None
     ca_file, urls = json.loads(await process.stdout.readline())
     members = []
